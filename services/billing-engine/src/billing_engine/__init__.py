@@ -1,0 +1,1 @@
+"""Turns usage and the directory into billing lines and freezes a batch a day."""

@@ -1,0 +1,1 @@
+"""Stops a billable action until the customer has confirmed it."""

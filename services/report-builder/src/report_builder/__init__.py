@@ -1,0 +1,1 @@
+"""Keeps the warehouse of frozen batches and writes reports."""

@@ -1,0 +1,1 @@
+"""Reads usage from servers and files, spools it, publishes it."""

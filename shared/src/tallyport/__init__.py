@@ -1,0 +1,1 @@
+"""What every Tallyport service shares."""

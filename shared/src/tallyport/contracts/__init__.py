@@ -1,0 +1,1 @@
+"""What travels between the services: one module per topic family, one pydantic model per event type and version."""

@@ -1,0 +1,121 @@
+"""The gate's topics: ``billable-actions.requested``/``.decided`` and ``confirmations.required``/``.answered``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from tallyport.contracts.base import Contract, Currency, DecimalText, Identifier, Instant, Sha256, Text
+
+ACTIONS = (
+    "create_user", "change_user_bundle", "create_group", "create_auto_attendant", "create_call_flow",
+    "create_general_mailbox",
+)  # fmt: skip
+
+
+class Actor(Contract):
+    """Who is about to act."""
+
+    TYPE: ClassVar[str] = "tallyport.billable-actions.requested.v1"
+
+    id: Identifier
+    role: Identifier
+    language: str | None = None
+
+
+class PlanAdded(Contract):
+    """So many more (or fewer) of a plan."""
+
+    TYPE: ClassVar[str] = "tallyport.billable-actions.requested.v1"
+
+    plan: Identifier
+    quantity_delta: DecimalText
+
+
+class PlanChangedFor(Contract):
+    """So many users go from one plan to another."""
+
+    TYPE: ClassVar[str] = "tallyport.billable-actions.requested.v1"
+
+    from_plan: Identifier
+    to_plan: Identifier
+    quantity: DecimalText
+
+
+class ActionRequest(Contract):
+    """An action another service is about to perform."""
+
+    TYPE: ClassVar[str] = "tallyport.billable-actions.requested.v1"
+
+    id: Identifier
+    action: Identifier
+    customer: Identifier
+    actor: Actor
+    items: Annotated[list[PlanAdded | PlanChangedFor], Field(min_length=1, max_length=1000)]
+    payload: dict[str, Any] = Field(default_factory=dict)
+
+
+class QuoteLine(Contract):
+    """What one item adds; ``unit_price`` and ``difference`` are absent when no price is known."""
+
+    TYPE: ClassVar[str] = "tallyport.confirmations.required.v1"
+
+    plan: Identifier
+    quantity: DecimalText
+    unit_price: DecimalText | None = None
+    difference: DecimalText | None = None
+
+
+class Quote(Contract):
+    """What an action adds to the bill, per period, in the customer's currency; ``difference`` absent: not computable."""
+
+    TYPE: ClassVar[str] = "tallyport.confirmations.required.v1"
+
+    currency: Currency | None = None
+    lines: list[QuoteLine]
+    difference: DecimalText | None = None
+    sha256: Sha256
+
+
+class ConfirmationRequired(Contract):
+    """Somebody of the customer must confirm or decline."""
+
+    TYPE: ClassVar[str] = "tallyport.confirmations.required.v1"
+
+    confirmation_id: Identifier
+    request_id: Identifier
+    action: Identifier
+    customer: Identifier
+    actor: Actor
+    message: Text
+    language: str
+    quote: Quote
+    expires_at: Instant
+
+
+class ConfirmationAnswered(Contract):
+    """The answer, bound to the quote that was shown."""
+
+    TYPE: ClassVar[str] = "tallyport.confirmations.answered.v1"
+
+    confirmation_id: Identifier
+    customer: Identifier
+    answer: Literal["confirm", "decline"]
+    answered_by: Identifier
+    quote_sha256: Sha256
+
+
+class ActionDecided(Contract):
+    """The notifier's final word on a request."""
+
+    TYPE: ClassVar[str] = "tallyport.billable-actions.decided.v1"
+
+    request_id: Identifier
+    action: Identifier
+    customer: Identifier
+    decision: Literal["allowed", "declined"]
+    reason: Identifier
+    confirmation_id: Identifier | None = None
+    quote: Quote | None = None
+    decided_at: Instant

@@ -1,0 +1,59 @@
+"""``billing.quantities`` and ``warehouse.transfers``: a frozen batch on its way to the warehouse."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import Field
+
+from tallyport.contracts.base import Contract, Count, DecimalText, Sha256
+
+LINE_COLUMNS: Final = (
+    "customer_id", "service", "plan_type", "unit", "object_id", "plan", "kind", "corrects", "description", "name",
+    "stock_code", "unit_code", "quantity", "sales_price", "cost_price", "total", "currency", "flags",
+    "quantity_source", "price_source",
+)  # fmt: skip
+"""A line as it travels: every value a JSON string or null, in this order. ``corrects`` is the date a correction is
+about; ``flags`` are separated by spaces; ``quantity_source`` is ``status:<value>`` or ``counter:<name>:<day>``;
+``price_source`` is ``plan``, ``location:<id>`` or ``organisation:<id>``."""
+
+ORGANISATION_COLUMNS: Final = (
+    "id", "parent", "type", "name", "billing_id", "location", "language", "currency",
+)  # fmt: skip
+ALLOCATION_COLUMNS: Final = ("customer_id", "service", "plan", "plan_name", "allocated", "used")
+
+
+class BatchChunk(Contract):
+    """A run of rows of one kind, ordered; ``sha256`` is that of the UTF-8 bytes between the brackets of ``rows``.
+
+    The key is the first customer's id. ``sequence`` counts from 1 over all kinds of the revision.
+    """
+
+    TYPE: ClassVar[str] = "tallyport.billing.quantities.v1"
+
+    batch_date: date
+    revision: Annotated[int, Field(ge=1)]
+    sequence: Annotated[int, Field(ge=1)]
+    kind: Literal["organisations", "allocations", "lines"]
+    sha256: Sha256
+    rows: list[list[str | None]]
+
+
+class TransferState(Contract):
+    """How far the transfer of a date is. ``published`` carries what the warehouse must find; ``loaded`` what it found."""
+
+    TYPE: ClassVar[str] = "tallyport.warehouse.transfers.v1"
+
+    batch_date: date
+    revision: Annotated[int, Field(ge=1)]
+    state: Literal["started", "published", "loaded", "failed"]
+    chunks: Count = 0
+    lines: Count = 0
+    sha256: Sha256 | None = None
+    previous_date: date | None = None
+    previous_revision: int | None = None
+    previous_sha256: Sha256 | None = None
+    totals: dict[str, DecimalText] = Field(default_factory=dict)
+    completeness: dict[str, str | int | list[str]] = Field(default_factory=dict)
+    reason: str | None = None
