@@ -68,7 +68,7 @@ class QuoteLine(Contract):
 
 
 class Quote(Contract):
-    """What an action adds to the bill, per period, in the customer's currency; ``difference`` absent: not computable."""
+    """What an action adds to the bill, per period, in the customer's currency; no ``difference``: not computable."""
 
     TYPE: ClassVar[str] = "tallyport.confirmations.required.v1"
 

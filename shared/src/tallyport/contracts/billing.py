@@ -41,7 +41,7 @@ class BatchChunk(Contract):
 
 
 class TransferState(Contract):
-    """How far the transfer of a date is. ``published`` carries what the warehouse must find; ``loaded`` what it found."""
+    """How far the transfer of a date is. ``published`` says what the warehouse must find, ``loaded`` what it found."""
 
     TYPE: ClassVar[str] = "tallyport.warehouse.transfers.v1"
 

@@ -1,4 +1,4 @@
-"""The catalogue: services, counters, plans, overrides and billing units; and ``catalog.changes``, which tells of them."""
+"""The catalogue (services, counters, plans, overrides, billing units), and ``catalog.changes``, which tells of it."""
 
 from __future__ import annotations
 

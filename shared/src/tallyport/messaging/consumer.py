@@ -1,0 +1,276 @@
+"""A batch consumer: one poll, one transaction, then the offsets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
+
+from tallyport.clock import Clock
+from tallyport.messaging.backoff import Backoff
+from tallyport.messaging.dispatch import POISON_ERRORS, Subscription
+from tallyport.messaging.metrics import MessagingMetrics
+from tallyport.messaging.record import Record
+from tallyport.messaging.unit_of_work import UnitOfWork
+from tallyport.postgres.pool import TRANSIENT_ERRORS
+from tallyport.settings import KafkaSettings
+
+log = structlog.get_logger()
+
+MAX_POLL_INTERVAL_MS: Final = 600_000
+
+
+class StoppingError(Exception):
+    """The service stops while a poll is being retried: its offsets stay uncommitted, so it is read again."""
+
+
+class _HasConsumer(Protocol):
+    consumer: AIOKafkaConsumer | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerProgress:
+    """How far one consumer is. ``lag`` is in records, None while the broker does not answer."""
+
+    group: str
+    topic: str
+    lag: int | None
+    position_age_seconds: float
+    stalled: bool
+
+
+@dataclass(slots=True)
+class _Position:
+    committed: dict[TopicPartition, int] = field(default_factory=dict)
+    lag: int | None = None
+    moved_at: float = field(default_factory=time.monotonic)
+    last_error: str | None = None
+
+
+class BatchConsumer:
+    """Reads one subscription through FastStream and applies it poll by poll.
+
+    FastStream swallows whatever a handler raises and reads on, which would skip records; so nothing is raised to it:
+    a poll that fails is tried again, here, until it succeeds or the service stops.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        *,
+        settings: KafkaSettings,
+        pool: asyncpg.Pool[asyncpg.Record],
+        service: str,
+        clock: Clock,
+        metrics: MessagingMetrics,
+        stopping: asyncio.Event,
+        stall_seconds: float,
+    ) -> None:
+        self.subscription = subscription
+        self._settings = settings
+        self._pool = pool
+        self._service = service
+        self._clock = clock
+        self._metrics = metrics
+        self._labels = (subscription.topic, subscription.group)
+        self._stopping = stopping
+        self._stall_seconds = stall_seconds
+        self._position = _Position()
+        self._subscriber: _HasConsumer | None = None
+
+    def register(self, broker: KafkaBroker) -> None:
+        """Subscribe on ``broker``; reading begins when the broker starts."""
+        subscriber = broker.subscriber(
+            self._settings.topic(self.subscription.topic),
+            group_id=self._settings.topic(self.subscription.group),
+            batch=True,
+            batch_timeout_ms=self.subscription.batch_timeout_ms,
+            max_records=self.subscription.max_records,
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            fetch_max_bytes=self.subscription.fetch_max_bytes,
+            max_partition_fetch_bytes=self.subscription.fetch_max_bytes,
+            fetch_max_wait_ms=500,
+            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+            session_timeout_ms=30_000,
+            heartbeat_interval_ms=3_000,
+            check_crcs=True,
+            parser=_raw_batch,
+            decoder=_undecoded,
+            no_reply=True,
+        )
+        subscriber(self._on_poll)
+        self._subscriber = subscriber
+
+    async def _on_poll(self, message: KafkaMessage) -> None:
+        """What FastStream calls with each poll; the decoder passes the message through."""
+        raw: tuple[ConsumerRecord[Any, Any], ...] = message.raw_message
+        offsets: dict[TopicPartition, int] = {}
+        for item in raw:
+            partition = TopicPartition(item.topic, item.partition)
+            offsets[partition] = max(offsets.get(partition, 0), item.offset + 1)
+        try:
+            await self.apply([_record(item, self._settings.topic_prefix) for item in raw])
+        except StoppingError:
+            log.info("poll_left_for_restart", group=self.subscription.group, records=len(raw))
+            return
+        await self._commit(offsets)
+
+    async def apply(self, records: Sequence[Record]) -> None:
+        """Apply ``records`` durably, however often it takes.
+
+        Raises:
+            StoppingError: the service stops before it succeeded.
+        """
+        backoff = Backoff(self._stopping)
+        started = time.perf_counter()
+        while True:
+            try:
+                await self._apply_once(records)
+            except POISON_ERRORS as error:
+                await self._apply_one_by_one(records, error)
+            except TRANSIENT_ERRORS as error:
+                log.warning("poll_retried", group=self.subscription.group, error=f"{type(error).__name__}: {error}")
+                await self._retry_later(backoff, error)
+                continue
+            except Exception as error:
+                log.exception("poll_failed", group=self.subscription.group, first=_place(records[0]))
+                await self._retry_later(backoff, error)
+                continue
+            self._position.last_error = None
+            self._metrics.seconds.labels(*self._labels).observe(time.perf_counter() - started)
+            return
+
+    async def _retry_later(self, backoff: Backoff, error: BaseException) -> None:
+        self._position.last_error = f"{type(error).__name__}: {error}"
+        self._metrics.retries.labels(*self._labels).inc()
+        await backoff.wait()
+        if self._stopping.is_set():
+            raise StoppingError
+
+    async def _apply_one_by_one(self, records: Sequence[Record], error: BaseException) -> None:
+        """A value the database refuses condemns its own record, not its neighbours."""
+        if len(records) == 1:
+            reason = f"the database refuses it: {error}"
+            async with self._pool.acquire() as connection, connection.transaction():
+                uow = self._unit_of_work(connection)
+                uow.reject(records[0], reason)
+                await uow.flush()
+            self._count(uow, 1)
+            return
+        for record in records:
+            await self.apply([record])
+
+    async def _apply_once(self, records: Sequence[Record]) -> None:
+        async with self._pool.acquire() as connection:
+            async with connection.transaction():
+                uow = self._unit_of_work(connection)
+                await self.subscription.process(uow, records)
+                await uow.flush()
+            self._count(uow, len(records))
+            await uow.committed()
+
+    def _unit_of_work(self, connection: Any) -> UnitOfWork:
+        return UnitOfWork(connection, service=self._service, consumer=self.subscription.group, clock=self._clock)
+
+    def _count(self, uow: UnitOfWork, records: int) -> None:
+        metrics, labels = self._metrics, self._labels
+        metrics.consumed.labels(*labels).inc(records)
+        metrics.applied.labels(*labels).inc(uow.applied_events)
+        metrics.duplicate.labels(*labels).inc(uow.duplicate_events)
+        metrics.conflict.labels(*labels).inc(uow.conflicting_events)
+        metrics.dead.labels(*labels).inc(len(uow.rejected))
+        metrics.parked.inc(uow.parked_samples)
+        for record, reason in uow.rejected:
+            log.warning("record_set_aside", group=self.subscription.group, place=_place(record), reason=reason)
+
+    async def _commit(self, offsets: dict[TopicPartition, int]) -> None:
+        """Commit what was applied: these offsets, not the consumer's position, which may be further."""
+        consumer = self._subscriber.consumer if self._subscriber else None
+        if consumer is None:
+            return
+        self._position.committed.update(offsets)
+        self._position.moved_at = time.monotonic()
+        try:
+            await consumer.commit(offsets)
+        except KafkaError as error:
+            # The records may be read again, here or by another member of the group; the inbox knows them.
+            log.warning("offsets_not_committed", group=self.subscription.group, error=str(error))
+
+    async def measure(self) -> ConsumerProgress:
+        """Ask the broker how much is left, and note whether the position moves."""
+        position = self._position
+        consumer = self._subscriber.consumer if self._subscriber else None
+        if consumer is None:
+            return self._progress(None)
+        try:
+            position.lag = await asyncio.wait_for(self._lag(consumer), timeout=10)
+        except (KafkaError, TimeoutError, OSError) as error:
+            position.lag = None
+            log.debug("lag_unknown", group=self.subscription.group, error=str(error))
+        if position.lag == 0:
+            position.moved_at = time.monotonic()
+        self._metrics.lag.labels(*self._labels).set(position.lag if position.lag is not None else -1)
+        return self._progress(position.lag)
+
+    def _progress(self, lag: int | None) -> ConsumerProgress:
+        age = time.monotonic() - self._position.moved_at
+        return ConsumerProgress(
+            group=self.subscription.group,
+            topic=self.subscription.topic,
+            lag=lag,
+            position_age_seconds=round(age, 1),
+            stalled=lag != 0 and age > self._stall_seconds,
+        )
+
+    async def _lag(self, consumer: AIOKafkaConsumer) -> int:
+        assigned = consumer.assignment()
+        known = self._position.committed
+        for gone in [partition for partition in known if partition not in assigned]:
+            del known[gone]
+        if not assigned:
+            return 0
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(list(assigned))
+        missing = [partition for partition in assigned if partition not in known]
+        if missing:
+            beginnings = await consumer.beginning_offsets(missing)
+            for partition in missing:
+                committed = await consumer.committed(partition)
+                known.setdefault(partition, committed if committed is not None else beginnings[partition])
+        return sum(max(0, ends[partition] - known[partition]) for partition in assigned)
+
+
+def _place(record: Record) -> str:
+    return f"{record.topic}:{record.partition}:{record.offset}"
+
+
+def _record(item: ConsumerRecord[Any, Any], prefix: str) -> Record:
+    return Record(
+        topic=item.topic.removeprefix(prefix),
+        partition=item.partition,
+        offset=item.offset,
+        key=item.key,
+        value=item.value,
+        headers=tuple(item.headers),
+        timestamp_ms=item.timestamp,
+    )
+
+
+async def _raw_batch(raw: tuple[ConsumerRecord[Any, Any], ...]) -> KafkaMessage:
+    """Leave the records as they are: FastStream's own parser dies of a header that is not UTF-8, and skips the poll."""
+    return KafkaMessage(body=b"", headers={}, raw_message=raw, consumer=FAKE_CONSUMER)
+
+
+async def _undecoded(message: KafkaMessage) -> KafkaMessage:
+    return message

@@ -1,0 +1,143 @@
+"""The HTTP face of a service: health, metrics, status, problem details; everything else needs a token."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from http import HTTPStatus
+from typing import Annotated, Any, Protocol
+
+import structlog
+import uvicorn
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from tallyport.access.tokens import Principal, Role, TokenStore, require
+from tallyport.settings import HttpSettings
+
+log = structlog.get_logger()
+
+PROBLEM = "application/problem+json"
+
+
+class Health(Protocol):
+    """What the health and status endpoints ask."""
+
+    async def reasons_not_ready(self) -> list[str]:
+        """Why the service should get no work; empty when it is ready."""
+        ...
+
+    async def status(self) -> dict[str, Any]:
+        """The service's own facts."""
+        ...
+
+
+class ProblemError(Exception):
+    """An answer that is a problem (RFC 9457): ``detail`` says what to do, ``errors`` names fields."""
+
+    def __init__(self, status: int, title: str, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.errors = errors
+
+
+def problem(
+    status: int,
+    title: str,
+    detail: str,
+    errors: list[dict[str, Any]] | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    """A problem details response."""
+    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    if errors:
+        body["errors"] = errors
+    return JSONResponse(body, status_code=status, media_type=PROBLEM, headers=headers)
+
+
+def service_app(
+    service: str,
+    *,
+    tokens: TokenStore,
+    registry: CollectorRegistry,
+    health: Health,
+    lifespan: Callable[[], AbstractAsyncContextManager[None]] | None = None,
+) -> FastAPI:
+    """An application with the endpoints every service has; the service adds its own under ``/v1``."""
+
+    @asynccontextmanager
+    async def run(_: FastAPI) -> AsyncIterator[None]:
+        if lifespan is None:
+            yield
+        else:
+            async with lifespan():
+                yield
+
+    app = FastAPI(title=f"Tallyport {service}", version="1", lifespan=run, docs_url=None, redoc_url=None)
+    app.state.tokens = tokens
+
+    @app.get("/health/live", include_in_schema=False)
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @app.get("/health/ready", include_in_schema=False)
+    async def ready() -> JSONResponse:
+        reasons = await health.reasons_not_ready()
+        return JSONResponse({"ready": not reasons, "reasons": reasons}, status_code=503 if reasons else 200)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/v1/status")
+    async def status(_: Annotated[Principal, Depends(require(Role.VIEWER))]) -> dict[str, Any]:
+        reasons = await health.reasons_not_ready()
+        return {"service": service, "ready": not reasons, "reasons": reasons, **await health.status()}
+
+    _add_problem_handlers(app)
+    return app
+
+
+def _add_problem_handlers(app: FastAPI) -> None:
+    @app.exception_handler(HTTPException)
+    async def on_http(_: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers) if error.headers else None
+        return problem(error.status_code, HTTPStatus(error.status_code).phrase, str(error.detail), headers=headers)
+
+    @app.exception_handler(ProblemError)
+    async def on_problem(_: Request, error: ProblemError) -> JSONResponse:
+        return problem(error.status, error.title, error.detail, error.errors)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [
+            {"field": ".".join(str(part) for part in one["loc"][1:]), "message": one["msg"]} for one in error.errors()
+        ]
+        detail = "; ".join(f"{one['field'] or 'body'}: {one['message']}" for one in errors[:5])
+        return problem(422, "The request is not valid", detail, errors)
+
+    @app.exception_handler(Exception)
+    async def on_defect(request: Request, error: Exception) -> JSONResponse:
+        log.error("request_failed", path=request.url.path, exc_info=error)
+        return problem(500, "Internal error", "the service's log says more")
+
+
+async def serve(app: FastAPI, settings: HttpSettings) -> None:
+    """Serve ``app`` until the process is told to stop."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+        limit_concurrency=1000,
+        timeout_keep_alive=30,
+        server_header=False,
+        ws="none",
+    )
+    await uvicorn.Server(config).serve()
