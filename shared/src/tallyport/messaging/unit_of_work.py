@@ -23,8 +23,6 @@ MAX_MESSAGE_BYTES: Final = 6 * 1024 * 1024
 MAX_REASON_CHARACTERS: Final = 2000
 DEAD_LETTER_SUFFIX: Final = ".dead-letters"
 
-Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
-
 
 class UnitOfWork:
     """What a handler works with. Nothing it does is visible to anybody until the transaction commits."""
