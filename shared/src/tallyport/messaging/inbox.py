@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import asyncpg
@@ -46,41 +46,56 @@ class SourceNumbers:
         return self._numbers
 
 
-async def accept(
-    connection: asyncpg.Connection[asyncpg.Record], numbers: dict[str, int], events: Sequence[Event[Any]]
-) -> Sorted:
-    """Enter ``events`` into the inbox and sort them.
+Verdict = Literal["new", "duplicate", "conflict"]
+
+
+async def accept_keys(connection: Any, entries: Sequence[tuple[int, str, bytes]]) -> list[Verdict]:
+    """Enter events, given as (source number, id, SHA-256 of the payload), into the inbox; a verdict for each.
 
     The same id with the same payload is a duplicate; with another payload it is a conflict, which is never applied.
     """
-    first: dict[InboxKey, tuple[bytes, Event[Any]]] = {}
-    duplicates: list[Event[Any]] = []
-    conflicts: list[Event[Any]] = []
-    for event in events:
-        key = (numbers[event.source], inbox_id(event.id))
-        digest = hashlib.sha256(event.record.value or b"").digest()
-        seen = first.setdefault(key, (digest, event))
-        if seen[1] is not event:
-            (duplicates if seen[0] == digest else conflicts).append(event)
+    keys = [(source_id, inbox_id(event_id)) for source_id, event_id, _ in entries]
+    first: dict[InboxKey, bytes] = {}
+    for key, (_, _, digest) in zip(keys, entries, strict=True):
+        first.setdefault(key, digest)
     if not first:
-        return Sorted([], duplicates, conflicts)
+        return []
     rows = await connection.fetch(
-        _QUERIES["accept_events"],
-        [key[0] for key in first],
-        [key[1] for key in first],
-        [digest for digest, _ in first.values()],
+        _QUERIES["accept_events"], [key[0] for key in first], [key[1] for key in first], list(first.values())
     )
     new = {(row["source_id"], row["id"]) for row in rows}
     known = [key for key in first if key not in new]
     if known:
         held = await connection.fetch(_QUERIES["known_hashes"], [key[0] for key in known], [key[1] for key in known])
-        for row in held:
-            digest, event = first[row["source_id"], row["id"]]
-            (duplicates if row["payload_sha256"] == digest else conflicts).append(event)
-    return Sorted([(key, event) for key, (_, event) in first.items() if key in new], duplicates, conflicts)
+        first.update(((row["source_id"], row["id"]), row["payload_sha256"]) for row in held)
+    verdicts: list[Verdict] = []
+    for key, (_, _, digest) in zip(keys, entries, strict=True):
+        if first[key] != digest:
+            verdicts.append("conflict")
+        elif key in new:
+            verdicts.append("new")
+            new.discard(key)
+        else:
+            verdicts.append("duplicate")
+    return verdicts
 
 
-async def forget(connection: asyncpg.Connection[asyncpg.Record], keys: Sequence[InboxKey]) -> None:
+async def accept(connection: Any, numbers: dict[str, int], events: Sequence[Event[Any]]) -> Sorted:
+    """Enter ``events`` into the inbox and sort them."""
+    entries = [(numbers[e.source], e.id, hashlib.sha256(e.record.value or b"").digest()) for e in events]
+    found = Sorted([], [], [])
+    for entry, event, verdict in zip(entries, events, await accept_keys(connection, entries), strict=True):
+        match verdict:
+            case "new":
+                found.fresh.append(((entry[0], inbox_id(entry[1])), event))
+            case "duplicate":
+                found.duplicates.append(event)
+            case "conflict":
+                found.conflicts.append(event)
+    return found
+
+
+async def forget(connection: Any, keys: Sequence[InboxKey]) -> None:
     """Take rejected events out of the inbox again."""
     if keys:
         await connection.execute(_QUERIES["forget_events"], [key[0] for key in keys], [key[1] for key in keys])

@@ -1,0 +1,1 @@
+"""The rules by which a service appears in billing: drafts and published versions."""

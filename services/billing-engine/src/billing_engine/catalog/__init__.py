@@ -1,0 +1,1 @@
+"""Services, plans and prices, edited as code."""

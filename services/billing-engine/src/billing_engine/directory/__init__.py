@@ -1,0 +1,1 @@
+"""Who buys what from whom, as the provisioning systems tell it."""

@@ -1,0 +1,1 @@
+"""The run that computes and freezes all lines of one date."""

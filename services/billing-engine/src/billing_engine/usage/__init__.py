@@ -1,0 +1,1 @@
+"""Measured values, taken in exactly once."""

@@ -1,0 +1,93 @@
+"""Usage chunks as the fast path sees them: columns of text, checked in bulk; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+import msgspec
+from tallyport.contracts.usage import MAX_SAMPLES_PER_CHUNK, UsageChunk
+from tallyport.money import MAX_DIGITS, plain
+
+EARLIEST_DAYS_BACK: Final = 400
+LATEST_DAYS_AHEAD: Final = 2
+_NUMERIC_CHARACTERS: Final = b"0123456789.+-,"
+_MAX_ID_CHARACTERS: Final = 200
+
+
+class _RawChunk(msgspec.Struct, gc=False):
+    """The contract's fields, undigested: msgspec is ten times as fast as validating each value by itself."""
+
+    counter: str
+    day: date
+    measured_at: datetime
+    object_ids: list[str]
+    values: list[str]
+
+
+_DECODER: Final = msgspec.json.Decoder(_RawChunk)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One counter of many objects: ``numbers`` is the values as PostgreSQL array elements, joined by commas."""
+
+    counter: str
+    day: date
+    measured_at: datetime
+    object_ids: list[str]
+    numbers: str
+
+
+def read_quickly(raw: bytes) -> Chunk | None:
+    """The chunk, if it is plainly what the contract says; None if a thorough look is needed.
+
+    What passes here and is no number after all (``1.2.3``) is refused by the database, and then looked at thoroughly.
+    """
+    try:
+        found = _DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    ids, values = found.object_ids, found.values
+    count = len(ids)
+    if not 0 < count <= MAX_SAMPLES_PER_CHUNK or len(values) != count or found.measured_at.tzinfo is None:
+        return None
+    numbers = ",".join(values)
+    # No other character, no comma inside a value, nothing absurdly long, no object id that the contract refuses.
+    if (
+        not numbers.isascii()
+        or numbers.encode().translate(None, _NUMERIC_CHARACTERS)
+        or numbers.count(",") != count - 1
+        or max(map(len, values)) > MAX_DIGITS
+        or not all(map(_plain_id, ids))
+        or not _plain_id(found.counter)
+    ):
+        return None
+    return Chunk(found.counter, found.day, found.measured_at.astimezone(UTC), ids, numbers)
+
+
+def _plain_id(text: str) -> bool:
+    """A quick yes for the usual identifier; spaces and the like take the thorough way."""
+    return 0 < len(text) <= _MAX_ID_CHARACTERS and text.isprintable() and " " not in text
+
+
+def read_thoroughly(raw: bytes) -> Chunk:
+    """The chunk by the contract.
+
+    Raises:
+        pydantic.ValidationError: naming each wrong field.
+    """
+    chunk = UsageChunk.read(raw)
+    return Chunk(
+        chunk.counter, chunk.day, chunk.measured_at, chunk.object_ids, ",".join(plain(value) for value in chunk.values)
+    )
+
+
+def day_problem(day: date, today: date) -> str | None:
+    """Why samples of ``day`` are not taken in; None when they are."""
+    if day > today + timedelta(days=LATEST_DAYS_AHEAD):
+        return f"day: {day} is in the future"
+    if day < today - timedelta(days=EARLIEST_DAYS_BACK):
+        return f"day: {day} is more than {EARLIEST_DAYS_BACK} days back"
+    return None

@@ -1,0 +1,71 @@
+-- name: register_counters
+-- Give new counter names their numbers.
+INSERT INTO counter (name) SELECT DISTINCT unnest($1::text[]) ON CONFLICT (name) DO NOTHING
+
+-- name: counter_numbers
+-- The numbers of these counters.
+SELECT name, counter_no FROM counter WHERE name = ANY ($1::text[])
+
+-- name: all_object_keys
+-- Every object with its key: customer number in the high half, object number in the low half.
+SELECT id, (customer_no::bigint << 32) | object_no AS key FROM billable_object
+
+-- name: object_keys
+-- The keys of these objects, as far as they exist.
+SELECT id, (customer_no::bigint << 32) | object_no AS key FROM billable_object WHERE id = ANY ($1::text[])
+
+-- name: ensure_day
+-- Make room for a day's samples.
+SELECT ensure_usage_day($1)
+
+-- name: insert_samples
+-- The usual case: none of these samples is there yet. Chunks ($3 to $8) are expanded by the positions of their values.
+INSERT INTO usage_sample (day, customer_no, object_no, counter_no, measured_at, value, stated_at, source_id)
+SELECT c.day, (s.key >> 32)::integer, (s.key & 4294967295)::integer, c.counter_no, c.measured_at, s.value, c.stated_at, c.source_id
+FROM unnest($1::bigint[], $2::text::numeric[], $3::integer[]) AS s (key, value, chunk)
+JOIN unnest($4::integer[], $5::smallint[], $6::date[], $7::timestamptz[], $8::timestamptz[], $9::integer[])
+    AS c (chunk, counter_no, day, measured_at, stated_at, source_id) USING (chunk)
+ORDER BY s.key, c.counter_no, c.measured_at
+
+-- name: merge_samples
+-- The general case: of several words on the same measurement the one stated last counts, then the greater value.
+INSERT INTO usage_sample AS u (day, customer_no, object_no, counter_no, measured_at, value, stated_at, source_id)
+SELECT DISTINCT ON (s.key, c.counter_no, c.measured_at, c.day)
+       c.day, (s.key >> 32)::integer, (s.key & 4294967295)::integer, c.counter_no, c.measured_at, s.value, c.stated_at, c.source_id
+FROM unnest($1::bigint[], $2::text::numeric[], $3::integer[]) AS s (key, value, chunk)
+JOIN unnest($4::integer[], $5::smallint[], $6::date[], $7::timestamptz[], $8::timestamptz[], $9::integer[])
+    AS c (chunk, counter_no, day, measured_at, stated_at, source_id) USING (chunk)
+ORDER BY s.key, c.counter_no, c.measured_at, c.day, c.stated_at DESC, s.value DESC
+ON CONFLICT (customer_no, object_no, counter_no, measured_at, day) DO UPDATE SET
+    value = excluded.value, stated_at = excluded.stated_at, source_id = excluded.source_id
+WHERE (excluded.stated_at, excluded.value) > (u.stated_at, u.value)
+
+-- name: park_samples
+-- Samples of objects nobody has told of yet, by the same rule.
+INSERT INTO parked_sample AS p (object_id, counter_no, measured_at, day, value, stated_at, source_id)
+SELECT DISTINCT ON (s.object_id, c.counter_no, c.measured_at, c.day)
+       s.object_id, c.counter_no, c.measured_at, c.day, s.value, c.stated_at, c.source_id
+FROM unnest($1::text[], $2::text::numeric[], $3::integer[]) AS s (object_id, value, chunk)
+JOIN unnest($4::integer[], $5::smallint[], $6::date[], $7::timestamptz[], $8::timestamptz[], $9::integer[])
+    AS c (chunk, counter_no, day, measured_at, stated_at, source_id) USING (chunk)
+ORDER BY s.object_id, c.counter_no, c.measured_at, c.day, c.stated_at DESC, s.value DESC
+ON CONFLICT (object_id, counter_no, measured_at, day) DO UPDATE SET
+    value = excluded.value, stated_at = excluded.stated_at, source_id = excluded.source_id
+WHERE (excluded.stated_at, excluded.value) > (p.stated_at, p.value)
+
+-- name: unpark_samples
+-- Move parked samples whose object exists by now; $1 narrows to these objects, null means all.
+WITH freed AS (
+    DELETE FROM parked_sample p USING billable_object b
+    WHERE b.id = p.object_id AND ($1::text[] IS NULL OR p.object_id = ANY ($1))
+    RETURNING p.day, b.customer_no, b.object_no, p.counter_no, p.measured_at, p.value, p.stated_at, p.source_id
+)
+INSERT INTO usage_sample AS u (day, customer_no, object_no, counter_no, measured_at, value, stated_at, source_id)
+SELECT * FROM freed
+ON CONFLICT (customer_no, object_no, counter_no, measured_at, day) DO UPDATE SET
+    value = excluded.value, stated_at = excluded.stated_at, source_id = excluded.source_id
+WHERE (excluded.stated_at, excluded.value) > (u.stated_at, u.value)
+
+-- name: parked_count
+-- How many samples wait for their object.
+SELECT count(*) FROM parked_sample

@@ -1,0 +1,154 @@
+"""Taking in usage: each poll one statement, each sample once, nothing lost for want of its object."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, Final
+
+import asyncpg
+from pydantic import ValidationError
+from tallyport.contracts.usage import UsageChunk
+from tallyport.messaging.dispatch import DEFAULT_MAX_RECORD_BYTES, check_size, describe, reader_for
+from tallyport.messaging.envelope import Envelope, read_envelope
+from tallyport.messaging.inbox import SourceNumbers, accept_keys
+from tallyport.messaging.record import Record, UnusableRecordError
+from tallyport.messaging.unit_of_work import UnitOfWork
+
+from billing_engine.usage import store
+from billing_engine.usage.model import Chunk, day_problem, read_quickly, read_thoroughly
+
+MAX_KNOWN_OBJECTS: Final = 5_000_000
+"""Entries of the id dictionary before it starts afresh; a million take about 120 MB."""
+
+
+class UsageService:
+    """Ingest of ``usage.samples``.
+
+    Object ids, counters, sources and days are resolved in dictionaries that read through to the database, which costs
+    a tenth of joining text ids there. An object's key never changes, so an entry cannot become wrong.
+    """
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], sources: SourceNumbers) -> None:
+        self._pool = pool
+        self._sources = sources
+        self._keys: dict[str, int] = {}
+        self._counters: dict[str, int] = {}
+        self._days: set[date] = set()
+
+    async def warm_up(self) -> None:
+        """Read the object dictionary once, so that the first polls need not ask object by object."""
+        async with self._pool.acquire() as connection:
+            self._keys = await store.object_keys(connection, None)
+
+    async def apply_parked(self, uow: UnitOfWork, object_ids: Sequence[str]) -> None:
+        """Apply the samples that waited for ``object_ids``, which exist since this transaction."""
+        await store.unpark_samples(uow.connection, object_ids)
+
+    async def __call__(self, uow: UnitOfWork, records: Sequence[Record]) -> None:
+        """Apply one poll of ``usage.samples``."""
+        usable: list[tuple[Record, Envelope, Chunk]] = []
+        today = uow.now().date()
+        for record in records:
+            try:
+                usable.append((record, *self._read(record, thoroughly=len(records) == 1)))
+            except UnusableRecordError as error:
+                uow.reject(record, str(error))
+                continue
+            problem = day_problem(usable[-1][2].day, today)
+            if problem is not None:
+                usable.pop()
+                uow.reject(record, problem)
+        fresh = await self._accept(uow, usable)
+        if fresh:
+            await self._prepare(fresh)
+            await self._store(uow, fresh)
+        uow.applied_events += len(fresh)
+
+    def _read(self, record: Record, *, thoroughly: bool) -> tuple[Envelope, Chunk]:
+        check_size(record, DEFAULT_MAX_RECORD_BYTES)
+        envelope = read_envelope(record)
+        reader_for(envelope, {UsageChunk.TYPE: UsageChunk.read})
+        raw = record.value or b""
+        chunk = None if thoroughly else read_quickly(raw)
+        if chunk is None:
+            try:
+                chunk = read_thoroughly(raw)
+            except ValidationError as error:
+                raise UnusableRecordError(describe(error)) from None
+        return envelope, chunk
+
+    async def _accept(
+        self, uow: UnitOfWork, usable: Sequence[tuple[Record, Envelope, Chunk]]
+    ) -> list[tuple[int, Envelope, Chunk]]:
+        """Through the inbox: what is new, with the number of its source."""
+        numbers = await self._sources.of(envelope.source for _, envelope, _ in usable)
+        entries = [
+            (numbers[envelope.source], envelope.id, hashlib.sha256(record.value or b"").digest())
+            for record, envelope, _ in usable
+        ]
+        verdicts = await accept_keys(uow.connection, entries)
+        fresh: list[tuple[int, Envelope, Chunk]] = []
+        for (record, envelope, chunk), verdict in zip(usable, verdicts, strict=True):
+            if verdict == "new":
+                fresh.append((numbers[envelope.source], envelope, chunk))
+            elif verdict == "duplicate":
+                uow.duplicate_events += 1
+            else:
+                uow.conflicting_events += 1
+                uow.reject(
+                    record, f"conflict: id {envelope.id!r} of {envelope.source!r} was taken in with another content"
+                )
+        return fresh
+
+    async def _prepare(self, fresh: Sequence[tuple[int, Envelope, Chunk]]) -> None:
+        """Make sure that counters have numbers and days have room; both for good, so outside the poll's transaction."""
+        counters = {chunk.counter for _, _, chunk in fresh} - self._counters.keys()
+        days = {chunk.day for _, _, chunk in fresh} - self._days
+        if not counters and not days:
+            return
+        async with self._pool.acquire() as connection:
+            if counters:
+                self._counters.update(await store.counter_numbers(connection, counters))
+            for day in sorted(days):
+                await store.ensure_day(connection, day)
+        self._days |= days
+
+    async def _store(self, uow: UnitOfWork, fresh: Sequence[tuple[int, Envelope, Chunk]]) -> None:
+        await self._learn(uow.connection, fresh)
+        keys = self._keys
+        known, unknown = store.SampleColumns(), store.SampleColumns()
+        for source_id, envelope, chunk in fresh:
+            shared: dict[str, Any] = {
+                "counter_no": self._counters[chunk.counter],
+                "day": chunk.day,
+                "measured_at": chunk.measured_at,
+                "stated_at": envelope.time,
+                "source_id": source_id,
+            }
+            found = [keys.get(object_id) for object_id in chunk.object_ids]
+            if None not in found:
+                known.add_samples(known.add_chunk(**shared), found, chunk.numbers)
+                continue
+            pairs = list(zip(found, chunk.object_ids, chunk.numbers.split(","), strict=True))
+            here = [(key, number) for key, _, number in pairs if key is not None]
+            away = [(object_id, number) for key, object_id, number in pairs if key is None]
+            if here:
+                known.add_samples(known.add_chunk(**shared), [key for key, _ in here], ",".join(n for _, n in here))
+            unknown.add_samples(unknown.add_chunk(**shared), [one for one, _ in away], ",".join(n for _, n in away))
+        if known.keys:
+            await store.put_samples(uow.connection, known)
+        if unknown.keys:
+            await store.park_samples(uow.connection, unknown)
+            uow.park(len(unknown.keys))
+
+    async def _learn(self, connection: Any, fresh: Sequence[tuple[int, Envelope, Chunk]]) -> None:
+        """Ask the database about the ids this process has not met."""
+        keys = self._keys
+        strangers = {one for _, _, chunk in fresh for one in chunk.object_ids if one not in keys}
+        if strangers:
+            if len(keys) + len(strangers) > MAX_KNOWN_OBJECTS:
+                keys.clear()
+                strangers = {one for _, _, chunk in fresh for one in chunk.object_ids}
+            keys.update(await store.object_keys(connection, sorted(strangers)))
