@@ -1,0 +1,75 @@
+-- name: lock_catalog
+-- One editor at a time; readers are not held up.
+SELECT pg_advisory_xact_lock(hashtext('tallyport.catalog'))
+
+-- name: services
+-- The services, whole, in order.
+SELECT id, name FROM service ORDER BY id
+
+-- name: counters
+-- Every service's counters.
+SELECT service, name, unit, aggregation FROM service_counter ORDER BY service, name
+
+-- name: plans
+-- Every plan with its own properties.
+SELECT p.id, p.service, p.type, p.name, p.currency,
+       coalesce(jsonb_object_agg(x.name, x.value) FILTER (WHERE x.name IS NOT NULL), '{}') AS properties
+FROM plan p LEFT JOIN plan_property x ON x.plan = p.id
+GROUP BY p.id ORDER BY p.id
+
+-- name: overrides
+-- Everything said about plans at a level of the tree or for a location.
+SELECT o.plan, p.service, o.level, o.level_id, jsonb_object_agg(o.name, o.value) AS properties
+FROM plan_override o JOIN plan p ON p.id = o.plan
+GROUP BY o.plan, p.service, o.level, o.level_id ORDER BY o.plan, o.level DESC, o.level_id
+
+-- name: drafts
+-- The billing units being edited.
+SELECT service, units FROM schema_draft ORDER BY service
+
+-- name: plan_owners
+-- Which service these plans belong to now.
+SELECT id, service FROM plan WHERE id = ANY ($1::text[])
+
+-- name: put_service
+-- Enter a service or its new name.
+INSERT INTO service (id, name) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = excluded.name
+
+-- name: clear_counters
+-- Make way for the service's counters as the document has them.
+DELETE FROM service_counter WHERE service = $1
+
+-- name: put_counters
+-- The service's counters.
+INSERT INTO service_counter (service, name, unit, aggregation)
+SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[])
+
+-- name: remove_plans
+-- Plans that the document no longer has, with their properties and overrides; frozen lines keep what they were.
+DELETE FROM plan WHERE service = $1 AND NOT (id = ANY ($2::text[]))
+RETURNING id
+
+-- name: put_plan
+-- Enter a plan or what is new about it.
+INSERT INTO plan (id, service, type, name, currency) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (id) DO UPDATE SET type = excluded.type, name = excluded.name, currency = excluded.currency
+
+-- name: clear_properties
+-- Make way for the plan's properties as the document has them.
+DELETE FROM plan_property WHERE plan = $1
+
+-- name: put_properties
+-- The plan's properties.
+INSERT INTO plan_property (plan, name, value) SELECT $1, * FROM unnest($2::text[], $3::text[])
+
+-- name: clear_overrides
+-- Make way for the service's overrides as the document has them.
+DELETE FROM plan_override o USING plan p WHERE p.id = o.plan AND p.service = $1
+
+-- name: put_override
+-- What one level says about a plan.
+INSERT INTO plan_override (plan, level, level_id, name, value) SELECT $1, $2, $3, * FROM unnest($4::text[], $5::text[])
+
+-- name: put_draft
+-- The billing units as edited; a transfer does not see them until they are published.
+INSERT INTO schema_draft (service, units) VALUES ($1, $2) ON CONFLICT (service) DO UPDATE SET units = excluded.units

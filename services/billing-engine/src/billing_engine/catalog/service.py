@@ -1,0 +1,105 @@
+"""Editing the catalogue as code: compare, check, replace whole services, tell the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tallyport.contracts.catalog import (
+    CatalogDocument,
+    CatalogRemoval,
+    OverridesChanged,
+    PlanChanged,
+    Service,
+    ServiceChanged,
+)
+from tallyport.messaging.unit_of_work import UnitOfWork
+
+from billing_engine.catalog import store
+from billing_engine.catalog.model import CatalogDifference, Fault, differences, faults
+
+TOPIC = "catalog.changes"
+
+
+class InvalidCatalogError(ValueError):
+    """A document that cannot be applied; ``faults`` names each field."""
+
+    def __init__(self, found: Sequence[Fault]) -> None:
+        super().__init__("; ".join(f"{fault.field}: {fault.message}" for fault in found))
+        self.faults = list(found)
+
+
+async def read(connection: Any) -> CatalogDocument | None:
+    """The catalogue as a document; None while there is none."""
+    services = await store.read_services(connection)
+    return CatalogDocument(services=list(services.values())) if services else None
+
+
+async def compare(connection: Any, document: CatalogDocument) -> list[CatalogDifference]:
+    """What applying ``document`` would change. Services it does not name stay as they are.
+
+    Raises:
+        InvalidCatalogError: it cannot be applied.
+    """
+    await _check(connection, document)
+    stored = await store.read_services(connection)
+    return [one for service in document.services for one in differences(stored.get(service.id), service)]
+
+
+async def apply(uow: UnitOfWork, document: CatalogDocument) -> list[CatalogDifference]:
+    """Make the catalogue what ``document`` says and publish what changed; all of it or nothing.
+
+    Raises:
+        InvalidCatalogError: it cannot be applied.
+    """
+    await store.lock(uow.connection)
+    await _check(uow.connection, document)
+    stored = await store.read_services(uow.connection)
+    changes: list[CatalogDifference] = []
+    for service in document.services:
+        old = stored.get(service.id)
+        found = differences(old, service)
+        if found:
+            gone = await store.replace_service(uow.connection, service)
+            _publish(uow, old, service, gone, {one.entity for one in found})
+        changes += found
+    return changes
+
+
+async def _check(connection: Any, document: CatalogDocument) -> None:
+    found = faults(document)
+    owners = await store.plan_owners(connection, [plan.id for service in document.services for plan in service.plans])
+    for i, service in enumerate(document.services):
+        for j, plan in enumerate(service.plans):
+            owner = owners.get(plan.id, service.id)
+            if owner != service.id:
+                found.append(Fault(f"services.{i}.plans.{j}.id", f"plan {plan.id!r} belongs to service {owner!r}"))
+    if found:
+        raise InvalidCatalogError(found)
+
+
+def _publish(uow: UnitOfWork, old: Service | None, new: Service, gone: Sequence[str], changed: set[str]) -> None:
+    if old is None or old.name != new.name or old.counters != new.counters:
+        uow.publish(
+            TOPIC, key=f"service:{new.id}", data=ServiceChanged(id=new.id, name=new.name, counters=new.counters)
+        )
+    for plan in new.plans:
+        if f"plan:{plan.id}" in changed:
+            data = PlanChanged(service=new.id, **plan.model_dump())
+            uow.publish(TOPIC, key=f"plan:{plan.id}", data=data)
+    for plan_id in gone:
+        uow.publish(TOPIC, key=f"plan:{plan_id}", data=CatalogRemoval(kind="plan", id=plan_id))
+    after = {_level(o.plan, o.organisation, o.location): o.properties for o in new.overrides}
+    before = [_level(o.plan, o.organisation, o.location) for o in old.overrides] if old is not None else []
+    for plan_id, level, level_id in {*after, *before}:
+        key = f"override:{plan_id}:{level}:{level_id}"
+        if key in changed:
+            properties = after.get((plan_id, level, level_id), {})
+            data_changed = OverridesChanged.model_validate(
+                {"plan": plan_id, "level": level, "level_id": level_id, "properties": properties}
+            )
+            uow.publish(TOPIC, key=key, data=data_changed)
+
+
+def _level(plan: str, organisation: str | None, location: str | None) -> tuple[str, str, str]:
+    return (plan, "organisation", organisation) if organisation is not None else (plan, "location", location or "")

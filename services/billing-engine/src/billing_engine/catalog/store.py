@@ -1,0 +1,91 @@
+"""The catalogue in PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from tallyport.contracts.catalog import BillingUnit, Counter, Override, Plan, Service
+from tallyport.postgres.queries import load_queries
+
+_QUERIES: Final = load_queries("billing_engine.catalog")
+
+Connection = Any  # an asyncpg connection, from a pool or not
+
+
+async def lock(connection: Connection) -> None:
+    """Hold off other editors until the transaction ends."""
+    await connection.execute(_QUERIES["lock_catalog"])
+
+
+async def read_services(connection: Connection) -> dict[str, Service]:
+    """The whole catalogue, by service."""
+    rows = await connection.fetch(_QUERIES["services"])
+    found: dict[str, dict[str, Any]] = {
+        row["id"]: {
+            "id": row["id"], "name": row["name"], "counters": [], "plans": [], "billing_units": [], "overrides": []
+        }
+        for row in rows
+    }  # fmt: skip
+    for row in await connection.fetch(_QUERIES["counters"]):
+        found[row["service"]]["counters"].append(
+            Counter(name=row["name"], unit=row["unit"], aggregation=row["aggregation"])
+        )
+    for row in await connection.fetch(_QUERIES["plans"]):
+        found[row["service"]]["plans"].append(
+            Plan(
+                id=row["id"],
+                type=row["type"],
+                name=row["name"],
+                currency=row["currency"],
+                properties=json.loads(row["properties"]),
+            )
+        )
+    for row in await connection.fetch(_QUERIES["overrides"]):
+        level = {row["level"]: row["level_id"]}
+        found[row["service"]]["overrides"].append(
+            Override(plan=row["plan"], properties=json.loads(row["properties"]), **level)
+        )
+    for row in await connection.fetch(_QUERIES["drafts"]):
+        found[row["service"]]["billing_units"] = [BillingUnit(**unit) for unit in json.loads(row["units"])]
+    return {name: Service(**fields) for name, fields in found.items()}
+
+
+async def plan_owners(connection: Connection, plan_ids: list[str]) -> dict[str, str]:
+    """The service each of these plans belongs to now."""
+    return {row["id"]: row["service"] for row in await connection.fetch(_QUERIES["plan_owners"], plan_ids)}
+
+
+async def replace_service(connection: Connection, service: Service) -> list[str]:
+    """Make the stored service what the document says; returns the ids of plans that are gone."""
+    await connection.execute(_QUERIES["put_service"], service.id, service.name)
+    await connection.execute(_QUERIES["clear_counters"], service.id)
+    await connection.execute(
+        _QUERIES["put_counters"],
+        service.id,
+        [counter.name for counter in service.counters],
+        [counter.unit for counter in service.counters],
+        [counter.aggregation for counter in service.counters],
+    )
+    await connection.execute(_QUERIES["clear_overrides"], service.id)
+    gone = await connection.fetch(_QUERIES["remove_plans"], service.id, [plan.id for plan in service.plans])
+    for plan in service.plans:
+        await connection.execute(_QUERIES["put_plan"], plan.id, service.id, plan.type, plan.name, plan.currency)
+        await connection.execute(_QUERIES["clear_properties"], plan.id)
+        await connection.execute(_QUERIES["put_properties"], plan.id, *_pairs(plan.properties))
+    for override in service.overrides:
+        level = "organisation" if override.organisation is not None else "location"
+        await connection.execute(
+            _QUERIES["put_override"],
+            override.plan,
+            level,
+            override.organisation or override.location,
+            *_pairs(override.properties),
+        )
+    units = json.dumps([unit.model_dump() for unit in service.billing_units])
+    await connection.execute(_QUERIES["put_draft"], service.id, units)
+    return [row["id"] for row in gone]
+
+
+def _pairs(properties: dict[str, str]) -> tuple[list[str], list[str]]:
+    return list(properties), list(properties.values())
