@@ -19,7 +19,7 @@ class Fault:
 
 
 def faults(document: CatalogDocument) -> list[Fault]:
-    """What is wrong with a document beyond its form: names given twice, references to nothing, prices that are no numbers."""
+    """What is wrong with a document beyond its form: names given twice, references to nothing, prices not numbers."""
     found: list[Fault] = []
     found += _twice("services", [service.id for service in document.services])
     plans = [

@@ -59,9 +59,9 @@ RETURNING id
 
 -- name: upsert_service_instances
 -- Enter service instances, or what is new about them.
-INSERT INTO service_instance AS s (customer_no, object_no, service, plan, status, is_billed, reseller_service, properties, allocations,
+INSERT INTO service_instance AS s (customer_no, object_no, id, service, plan, status, is_billed, reseller_service, properties, allocations,
                                    source_partition, source_offset)
-SELECT b.customer_no, b.object_no, i.service, i.plan, i.status, i.is_billed, i.reseller_service, i.properties, i.allocations,
+SELECT b.customer_no, b.object_no, b.id, i.service, i.plan, i.status, i.is_billed, i.reseller_service, i.properties, i.allocations,
        i.partition, i.record_offset
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::boolean[], $7::jsonb[], $8::jsonb[],
             $9::integer[], $10::bigint[])
@@ -75,8 +75,8 @@ WHERE s.source_partition <> excluded.source_partition OR s.source_offset < exclu
 
 -- name: upsert_subscriptions
 -- Enter subscriptions, or what is new about them.
-INSERT INTO subscription AS s (customer_no, object_no, instance_no, plan, status, user_upn, user_name, source_partition, source_offset)
-SELECT b.customer_no, b.object_no, p.object_no, i.plan, i.status, i.upn, i.name, i.partition, i.record_offset
+INSERT INTO subscription AS s (customer_no, object_no, id, instance_no, plan, status, user_upn, user_name, source_partition, source_offset)
+SELECT b.customer_no, b.object_no, b.id, p.object_no, i.plan, i.status, i.upn, i.name, i.partition, i.record_offset
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::bigint[])
     AS i (id, instance, plan, status, upn, name, partition, record_offset)
 JOIN billable_object b ON b.id = i.id
@@ -89,8 +89,8 @@ WHERE s.source_partition <> excluded.source_partition OR s.source_offset < exclu
 
 -- name: upsert_applications
 -- Enter applications, or what is new about them.
-INSERT INTO application AS a (customer_no, object_no, subscription_no, name, properties, status, source_partition, source_offset)
-SELECT b.customer_no, b.object_no, p.object_no, i.name, i.properties, i.status, i.partition, i.record_offset
+INSERT INTO application AS a (customer_no, object_no, id, subscription_no, name, properties, status, source_partition, source_offset)
+SELECT b.customer_no, b.object_no, b.id, p.object_no, i.name, i.properties, i.status, i.partition, i.record_offset
 FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[], $6::integer[], $7::bigint[])
     AS i (id, subscription, name, properties, status, partition, record_offset)
 JOIN billable_object b ON b.id = i.id

@@ -40,6 +40,7 @@ CREATE TABLE billable_object (
 CREATE TABLE service_instance (
     customer_no      integer NOT NULL REFERENCES organisation,
     object_no        integer NOT NULL REFERENCES billable_object,
+    id               text    NOT NULL,
     service          text    NOT NULL,
     plan             text,
     status           text    NOT NULL,
@@ -56,6 +57,7 @@ CREATE TABLE service_instance (
 CREATE TABLE subscription (
     customer_no      integer NOT NULL REFERENCES organisation,
     object_no        integer NOT NULL REFERENCES billable_object,
+    id               text    NOT NULL,
     instance_no      integer NOT NULL REFERENCES billable_object,
     plan             text,
     status           text    NOT NULL,
@@ -70,6 +72,7 @@ CREATE TABLE subscription (
 CREATE TABLE application (
     customer_no      integer NOT NULL REFERENCES organisation,
     object_no        integer NOT NULL REFERENCES billable_object,
+    id               text    NOT NULL,
     subscription_no  integer NOT NULL REFERENCES billable_object,
     name             text    NOT NULL,
     properties       jsonb   NOT NULL,

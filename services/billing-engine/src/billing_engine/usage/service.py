@@ -46,6 +46,17 @@ class UsageService:
         """Apply the samples that waited for ``object_ids``, which exist since this transaction."""
         await store.unpark_samples(uow.connection, object_ids)
 
+    async def apply_all_parked(self, uow: UnitOfWork) -> int:
+        """Apply every parked sample whose object exists by now; returns how many there were.
+
+        A sample can be parked by one transaction while another enters its object; neither sees the other's work.
+        """
+        return await store.unpark_samples(uow.connection, None)
+
+    async def parked_count(self, connection: Any) -> int:
+        """How many samples wait for their object."""
+        return await store.parked_count(connection)
+
     async def __call__(self, uow: UnitOfWork, records: Sequence[Record]) -> None:
         """Apply one poll of ``usage.samples``."""
         usable: list[tuple[Record, Envelope, Chunk]] = []

@@ -1,0 +1,126 @@
+"""The billing engine, built and wired."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import asyncpg
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from tallyport.access.tokens import TokenStore
+from tallyport.clock import SystemClock
+from tallyport.messaging.runtime import MessagingRuntime
+from tallyport.observability.http import serve, service_app
+from tallyport.postgres.migrations import Migration, read_migrations
+from tallyport.postgres.pool import open_pool
+
+from billing_engine.billing_units.api import billing_units_router
+from billing_engine.catalog.api import catalog_router
+from billing_engine.directory import store as directory_store
+from billing_engine.directory.api import directory_router
+from billing_engine.directory.service import DirectoryService
+from billing_engine.directory.stream import directory_subscription
+from billing_engine.settings import EngineSettings
+from billing_engine.transfers.api import transfers_router
+from billing_engine.transfers.publisher import ChunkPublisher
+from billing_engine.transfers.runner import TransferRunner
+from billing_engine.transfers.service import TransferService
+from billing_engine.transfers.stream import transfers_subscription
+from billing_engine.usage.service import UsageService
+from billing_engine.usage.stream import usage_subscription
+
+SERVICE = "billing-engine"
+
+
+def migrations() -> list[Migration]:
+    """The engine's tables, after those of the messaging core."""
+    return [*read_migrations("messaging", "tallyport.messaging"), *read_migrations(SERVICE, "billing_engine")]
+
+
+class Engine:
+    """The running parts, and what the health and status endpoints ask of them."""
+
+    def __init__(
+        self, settings: EngineSettings, pool: asyncpg.Pool[asyncpg.Record], registry: CollectorRegistry
+    ) -> None:
+        clock = SystemClock()
+        self._pool = pool
+        self.messaging = MessagingRuntime(
+            service=SERVICE, kafka=settings.kafka, database=settings.database, pool=pool, clock=clock, registry=registry
+        )
+        self.usage = UsageService(pool, self.messaging.sources)
+        self.runner = TransferRunner(
+            pool=pool,
+            messaging=self.messaging,
+            publisher=ChunkPublisher(settings.kafka),
+            usage=self.usage,
+            clock=clock,
+        )
+        self.transfers = TransferService(
+            unit_of_work=self.messaging.unit_of_work,
+            clock=clock,
+            zone=ZoneInfo(settings.billing.time_zone),
+            usage_day_offset=settings.billing.usage_day_offset,
+            on_begun=self.runner.wake,
+        )
+        directory = DirectoryService(on_new_objects=self.usage.apply_parked)
+        self.messaging.subscribe(
+            [
+                usage_subscription(self.usage),
+                directory_subscription(directory, self.messaging.sources),
+                transfers_subscription(self.transfers, self.messaging.sources),
+            ]
+        )
+
+    async def reasons_not_ready(self) -> list[str]:
+        """Why the engine should get no work."""
+        return await self.messaging.reasons_not_ready()
+
+    async def status(self) -> dict[str, Any]:
+        """Consumers, outbox, and what the directory and usage hold."""
+        async with self._pool.acquire() as connection:
+            counts = await directory_store.counts(connection)
+            parked = await self.usage.parked_count(connection)
+        return {**await self.messaging.status(), "directory": counts, "parked_samples": parked}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Everything runs while the block does."""
+        await self.usage.warm_up()
+        async with self.messaging:
+            task = asyncio.create_task(self.runner.run(), name="transfers")
+            try:
+                yield
+            finally:
+                self.runner.stop()
+                _, late = await asyncio.wait([task], timeout=5)
+                for one in late:
+                    one.cancel()
+
+
+def application(
+    engine: Engine, pool: asyncpg.Pool[asyncpg.Record], tokens: TokenStore, registry: CollectorRegistry
+) -> FastAPI:
+    """The HTTP face."""
+    app = service_app(SERVICE, tokens=tokens, registry=registry, health=engine, lifespan=engine.running)
+    unit_of_work = engine.messaging.unit_of_work
+    app.include_router(catalog_router(pool, unit_of_work))
+    app.include_router(billing_units_router(pool, unit_of_work))
+    app.include_router(directory_router(pool))
+    app.include_router(transfers_router(pool, engine.transfers))
+    return app
+
+
+async def run(settings: EngineSettings) -> None:
+    """Serve until told to stop."""
+    registry = CollectorRegistry()
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(settings.database, SERVICE)
+        stack.push_async_callback(pool.close)
+        tokens = TokenStore.from_file(settings.http.tokens_file)
+        engine = Engine(settings, pool, registry)
+        await serve(application(engine, pool, tokens, registry), settings.http)

@@ -1,0 +1,95 @@
+"""Transfers over HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date
+from typing import Annotated, Any
+
+import asyncpg
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel
+from tallyport.access.tokens import Principal, Role, require
+from tallyport.money import plain
+from tallyport.observability.http import ProblemError
+
+from billing_engine.transfers import store
+from billing_engine.transfers.model import Step, Transfer, TransferRefusedError
+from billing_engine.transfers.service import TransferService, verify
+
+Viewer = Annotated[Principal, Depends(require(Role.VIEWER))]
+Administrator = Annotated[Principal, Depends(require(Role.PROVIDER_ADMINISTRATOR))]
+
+
+class TransferRequest(BaseModel):
+    """Begin a transfer of ``batch_date`` (default: today), or ``resume`` a failed one, from ``from_step``."""
+
+    batch_date: date | None = None
+    resume: bool = False
+    from_step: Step | None = None
+
+
+def _view(transfer: Transfer) -> dict[str, Any]:
+    return {
+        "batch_date": transfer.batch_date,
+        "revision": transfer.revision,
+        "usage_day": transfer.usage_day,
+        "light": transfer.light,
+        "step": transfer.step,
+        "steps": [asdict(step) for step in transfer.steps],
+        "lines": transfer.lines,
+        "chunks": transfer.chunks,
+        "totals": {code: plain(total) for code, total in transfer.totals.items()},
+        "sha256": transfer.sha256,
+        "reason": transfer.reason,
+        "completeness": transfer.completeness,
+    }
+
+
+def transfers_router(pool: asyncpg.Pool[asyncpg.Record], service: TransferService) -> APIRouter:
+    """``/v1/transfers`` and ``/v1/batches``."""
+    router = APIRouter(prefix="/v1")
+
+    @router.post("/transfers", status_code=202)
+    async def begin(request: TransferRequest, who: Administrator) -> dict[str, Any]:
+        """Begin or resume; the answer comes at once, the light tells the rest."""
+        try:
+            if request.resume or request.from_step is not None:
+                return _view(await service.resume(request.batch_date, request.from_step))
+            return _view(await service.begin(request.batch_date, by=who.name))
+        except TransferRefusedError as error:
+            raise ProblemError(409, "The transfer may not begin", str(error)) from None
+
+    @router.get("/transfers")
+    async def latest(_: Viewer, limit: int = 30) -> list[dict[str, Any]]:
+        """The newest revision of the latest dates."""
+        async with pool.acquire() as connection:
+            return [_view(one) for one in await store.latest(connection, min(max(limit, 1), 400))]
+
+    @router.get("/transfers/{batch_date}")
+    async def one(batch_date: date, _: Viewer) -> dict[str, Any]:
+        """The newest revision of a date."""
+        async with pool.acquire() as connection:
+            transfer = await store.newest(connection, batch_date)
+        if transfer is None:
+            raise ProblemError(404, "Unknown transfer", f"there is no transfer of {batch_date}")
+        return _view(transfer)
+
+    @router.get("/batches")
+    async def batches(
+        _: Viewer, from_date: date = date(1970, 1, 1), to_date: date = date(9999, 12, 31)
+    ) -> list[dict[str, Any]]:
+        """The finished batches of a period, with the hashes that chain them."""
+        async with pool.acquire() as connection:
+            return await store.batches(connection, from_date, to_date)
+
+    @router.post("/batches/{batch_date}/{revision}/verify")
+    async def prove(batch_date: date, revision: int, _: Viewer) -> dict[str, Any]:
+        """Hash the frozen lines anew and compare with what was announced."""
+        async with pool.acquire() as connection:
+            proof = await verify(connection, batch_date, revision)
+        if proof is None:
+            raise ProblemError(404, "Unknown batch", f"there is no batch {batch_date} revision {revision}")
+        return asdict(proof)
+
+    return router

@@ -1,0 +1,223 @@
+"""Taking a transfer's steps: one run of a date at a time, whoever takes them, and again after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import asyncpg
+import structlog
+from aiokafka.errors import KafkaError
+from tallyport.batch_hash import batch_sha256
+from tallyport.clock import Clock
+from tallyport.contracts.billing import TransferState
+from tallyport.messaging.backoff import Backoff
+from tallyport.messaging.runtime import MessagingRuntime
+from tallyport.postgres.pool import TRANSIENT_ERRORS
+
+from billing_engine.transfers import store
+from billing_engine.transfers.model import Step, Transfer
+from billing_engine.transfers.publisher import ChunkPublisher
+from billing_engine.transfers.service import TOPIC
+from billing_engine.usage.service import UsageService
+
+log = structlog.get_logger()
+
+ROWS_PER_CHUNK: Final = 2000
+CUSTOMERS_PER_RANGE: Final = 1000
+LOOK_SECONDS: Final = 5.0
+
+
+class TransferRunner:
+    """Runs whatever transfers have work to do. A database or broker that is away is waited for, the light orange."""
+
+    def __init__(
+        self,
+        *,
+        pool: asyncpg.Pool[asyncpg.Record],
+        messaging: MessagingRuntime,
+        publisher: ChunkPublisher,
+        usage: UsageService,
+        clock: Clock,
+    ) -> None:
+        self._pool = pool
+        self._messaging = messaging
+        self._publisher = publisher
+        self._usage = usage
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be work."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Take no further step."""
+        self._stopping.set()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Take steps until stopped."""
+        backoff = Backoff(self._stopping)
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                async with self._pool.acquire() as connection:
+                    todo = await store.running(connection)
+                for batch_date, revision in todo:
+                    await self._run_one(batch_date, revision)
+                backoff.reset()
+            except (*TRANSIENT_ERRORS, KafkaError) as error:
+                log.warning("transfer_interrupted", error=f"{type(error).__name__}: {error}")
+                await backoff.wait()
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), timeout=LOOK_SECONDS)
+
+    async def _run_one(self, batch_date: date, revision: int) -> None:
+        async with self._pool.acquire() as guard:
+            # A lock of the session, not of a transaction: it holds over all steps and falls with the process.
+            if not await guard.fetchval(
+                "SELECT pg_try_advisory_lock(hashtext('tallyport.run'), $1::date - date '2000-01-01')", batch_date
+            ):
+                return
+            try:
+                await self._take_steps(batch_date, revision)
+            except (*TRANSIENT_ERRORS, KafkaError):
+                raise
+            except Exception as error:
+                log.exception("transfer_failed", batch_date=str(batch_date), revision=revision)
+                await self._fail(batch_date, revision, f"{type(error).__name__}: {error}")
+            finally:
+                with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    await guard.execute("SELECT pg_advisory_unlock_all()")
+
+    async def _take_steps(self, batch_date: date, revision: int) -> None:
+        takers = {
+            Step.FREEZE_USAGE: self._freeze_usage,
+            Step.COMPUTE_LINES: self._compute_lines,
+            Step.PUBLISH_LINES: self._publish_lines,
+        }
+        while not self._stopping.is_set():
+            async with self._pool.acquire() as connection:
+                transfer = await store.newest(connection, batch_date)
+                if transfer is None or transfer.revision != revision or transfer.state != "running":
+                    return
+                if transfer.step is Step.AWAIT_WAREHOUSE:
+                    return
+                await store.start_step(connection, batch_date, revision, transfer.step, self._clock.now())
+            await takers[transfer.step](transfer)
+            log.info("transfer_step_done", batch_date=str(batch_date), revision=revision, step=transfer.step.value)
+
+    async def _freeze_usage(self, transfer: Transfer) -> None:
+        """What is parked and has its object by now goes in first; then the day's usage is what is there."""
+        async with self._messaging.unit_of_work("transfers") as uow:
+            moved = await self._usage.apply_all_parked(uow)
+            await self._advance(uow.connection, transfer, Step.FREEZE_USAGE, moved, Step.COMPUTE_LINES)
+
+    async def _compute_lines(self, transfer: Transfer) -> None:
+        """One transaction, one snapshot: killed anywhere, nothing of it is left."""
+        key = (transfer.batch_date, transfer.revision)
+        async with self._pool.acquire() as connection, self._pool.acquire() as progress:
+            await store.ensure_batch_date(connection, transfer.batch_date)
+            parked = await self._usage.parked_count(connection)
+            async with connection.transaction(isolation="repeatable_read"):
+                await connection.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
+                frozen_at = self._clock.now()
+                customers = await store.prepare_work(connection, transfer.usage_day)
+                # Row by row joins are what the planner falls into when it misjudges a range; hashing is right for all.
+                await connection.execute("SET LOCAL enable_nestloop = off")
+                tree = await store.freeze_organisations(connection, *key, rows_per_chunk=ROWS_PER_CHUNK, after=0)
+                given = await store.freeze_allocations(
+                    connection, *key, rows_per_chunk=ROWS_PER_CHUNK, after=tree.chunks
+                )
+                chunks, lines, no_usage, no_price = tree.chunks + given.chunks, 0, 0, 0
+                totals: dict[str, Decimal] = {}
+                for start in range(0, len(customers), CUSTOMERS_PER_RANGE):
+                    frozen = await store.freeze_lines(
+                        connection,
+                        *key,
+                        customers=customers[start : start + CUSTOMERS_PER_RANGE],
+                        rows_per_chunk=ROWS_PER_CHUNK,
+                        after=chunks,
+                        usage_day=transfer.usage_day,
+                    )
+                    chunks += frozen.chunks
+                    lines += frozen.rows
+                    no_usage += frozen.without_usage
+                    no_price += frozen.without_price
+                    for code, total in frozen.totals:
+                        totals[code] = totals.get(code, Decimal(0)) + total
+                    await store.note_rows(progress, *key, Step.COMPUTE_LINES, lines)
+                dead, conflicts = await store.usage_set_aside(connection, _start_of(transfer.usage_day))
+                completeness: dict[str, Any] = {
+                    "usage_day": str(transfer.usage_day),
+                    "lines_without_usage": no_usage,
+                    "lines_without_price": no_price,
+                    "parked_samples": parked,
+                    "dead_lettered": dead,
+                    "conflicting": conflicts,
+                }
+                chained_to = await store.previous(connection, transfer.batch_date)
+                facts = await store.chunk_facts(connection, *key)
+                await store.record_lines(
+                    connection,
+                    *key,
+                    frozen_at=frozen_at,
+                    chunks=chunks,
+                    lines=lines,
+                    sha256=batch_sha256(*key, chained_to[2] if chained_to else None, facts),
+                    chained_to=chained_to,
+                    totals=totals,
+                    completeness=completeness,
+                )
+                await self._advance(connection, transfer, Step.COMPUTE_LINES, lines, Step.PUBLISH_LINES)
+
+    async def _publish_lines(self, transfer: Transfer) -> None:
+        key = (transfer.batch_date, transfer.revision)
+        assert transfer.frozen_at is not None  # noqa: S101 - the step before noted it with the lines
+        async with self._pool.acquire() as connection:
+
+            async def note(rows: int) -> None:
+                await store.note_rows(connection, *key, Step.PUBLISH_LINES, rows)
+
+            rows = await self._publisher.publish(connection, *key, transfer.frozen_at, note)
+        async with self._messaging.unit_of_work("transfers") as uow:
+            uow.publish(TOPIC, key=str(transfer.batch_date), data=_published(transfer))
+            await self._advance(uow.connection, transfer, Step.PUBLISH_LINES, rows, Step.AWAIT_WAREHOUSE)
+
+    async def _advance(self, connection: Any, transfer: Transfer, done: Step, rows: int, to: Step) -> None:
+        at = self._clock.now()
+        await store.finish_step(connection, transfer.batch_date, transfer.revision, done, rows=rows, at=at)
+        await store.start_step(connection, transfer.batch_date, transfer.revision, to, at)
+
+    async def _fail(self, batch_date: date, revision: int, reason: str) -> None:
+        async with self._messaging.unit_of_work("transfers") as uow:
+            await store.fail(uow.connection, batch_date, revision, reason, uow.now())
+            state = TransferState(batch_date=batch_date, revision=revision, state="failed", reason=reason)
+            uow.publish(TOPIC, key=str(batch_date), data=state)
+
+
+def _start_of(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _published(transfer: Transfer) -> TransferState:
+    """What the warehouse must find."""
+    return TransferState(
+        batch_date=transfer.batch_date,
+        revision=transfer.revision,
+        state="published",
+        chunks=transfer.chunks or 0,
+        lines=transfer.lines or 0,
+        sha256=transfer.sha256,
+        previous_date=transfer.previous_date,
+        previous_revision=transfer.previous_revision,
+        previous_sha256=transfer.previous_sha256,
+        totals=transfer.totals,
+        completeness=transfer.completeness,
+    )

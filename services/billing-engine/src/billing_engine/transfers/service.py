@@ -1,0 +1,157 @@
+"""Beginning, resuming, confirming and proving transfers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tallyport.batch_hash import ChunkFact, batch_sha256
+from tallyport.clock import Clock, today
+from tallyport.contracts.billing import TransferState
+from tallyport.messaging.record import Event
+from tallyport.messaging.unit_of_work import UnitOfWork
+
+from billing_engine.transfers import store
+from billing_engine.transfers.model import Step, Transfer, TransferRefusedError, why_not_begin, why_not_resume
+
+TOPIC = "warehouse.transfers"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What verifying a frozen batch found: the hash that was announced, and the one its lines give now."""
+
+    ok: bool
+    sha256: str
+    recomputed: str
+    first_difference: str | None
+
+
+class TransferService:
+    """The use cases around a transfer. ``on_begun`` wakes whoever runs the steps."""
+
+    def __init__(
+        self,
+        *,
+        unit_of_work: Callable[[], AbstractAsyncContextManager[UnitOfWork]],
+        clock: Clock,
+        zone: ZoneInfo,
+        usage_day_offset: int,
+        on_begun: Callable[[], None],
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+        self._zone = zone
+        self._usage_day_offset = usage_day_offset
+        self._on_begun = on_begun
+
+    def today(self) -> date:
+        """Today's batch date, in the provider's time zone."""
+        return today(self._clock, self._zone)
+
+    async def begin(self, batch_date: date | None, *, by: str) -> Transfer:
+        """Begin a transfer: of a date that has none, or a new revision of today's.
+
+        Raises:
+            TransferRefusedError: the date is in the future, history, or running.
+        """
+        wanted = batch_date or self.today()
+        async with self._unit_of_work() as uow:
+            await store.lock_date(uow.connection, wanted)
+            newest = await store.newest(uow.connection, wanted)
+            problem = why_not_begin(wanted, self.today(), newest)
+            if problem is not None:
+                raise TransferRefusedError(problem)
+            revision = newest.revision + 1 if newest is not None else 1
+            usage_day = wanted - timedelta(days=self._usage_day_offset)
+            await store.create(
+                uow.connection, batch_date=wanted, revision=revision, usage_day=usage_day, by=by, at=uow.now()
+            )
+            uow.publish(
+                TOPIC, key=str(wanted), data=TransferState(batch_date=wanted, revision=revision, state="started")
+            )
+            uow.after_commit(self._on_begun)
+            created = await store.newest(uow.connection, wanted)
+        assert created is not None  # noqa: S101 - it was entered in this transaction
+        return created
+
+    async def resume(self, batch_date: date | None, step: Step | None) -> Transfer:
+        """Let a failed transfer go on, from ``step`` or from where it failed.
+
+        Raises:
+            TransferRefusedError: there is nothing to resume, or not from there.
+        """
+        wanted = batch_date or self.today()
+        async with self._unit_of_work() as uow:
+            await store.lock_date(uow.connection, wanted)
+            newest = await store.newest(uow.connection, wanted)
+            problem = why_not_resume(wanted, newest, step)
+            if problem is not None or newest is None:
+                raise TransferRefusedError(problem or f"there is no transfer of {wanted}")
+            start = step or newest.step
+            # The announcement is what the warehouse waits for; awaiting again means announcing again.
+            if start is Step.AWAIT_WAREHOUSE:
+                start = Step.PUBLISH_LINES
+            await store.resume(uow.connection, newest, start)
+            uow.after_commit(self._on_begun)
+            resumed = await store.newest(uow.connection, wanted)
+        assert resumed is not None  # noqa: S101 - it was there a moment ago
+        return resumed
+
+    async def on_warehouse_word(self, uow: UnitOfWork, events: Sequence[Event[TransferState]]) -> None:
+        """The warehouse says what it loaded: green if it is the same, red if not."""
+        for event in events:
+            word = event.data
+            if word.state not in ("loaded", "failed"):
+                continue
+            await store.lock_date(uow.connection, word.batch_date)
+            newest = await store.newest(uow.connection, word.batch_date)
+            if newest is None or newest.revision != word.revision or newest.state != "running":
+                continue
+            if newest.step is not Step.AWAIT_WAREHOUSE:
+                continue
+            problem = _why_red(newest, word)
+            if problem is not None:
+                await store.fail(uow.connection, word.batch_date, word.revision, problem, uow.now())
+                continue
+            await store.finish_step(
+                uow.connection, word.batch_date, word.revision, Step.AWAIT_WAREHOUSE, rows=word.lines, at=uow.now()
+            )
+            await store.complete(uow.connection, word.batch_date, word.revision)
+
+
+def _why_red(transfer: Transfer, word: TransferState) -> str | None:
+    if word.state == "failed":
+        return f"the warehouse refused the batch: {word.reason}"
+    if word.lines != transfer.lines:
+        return f"the warehouse loaded {word.lines} lines, {transfer.lines} were published"
+    if word.sha256 != transfer.sha256:
+        return f"the warehouse's hash {word.sha256} is not the published {transfer.sha256}"
+    return None
+
+
+async def verify(connection: Any, batch_date: date, revision: int) -> Proof | None:
+    """Hash the frozen bytes of a revision anew; None if there is no such revision."""
+    known = await store.batch(connection, batch_date, revision)
+    if known is None or known["sha256"] is None:
+        return None
+    chunks = await store.recomputed_hashes(connection, batch_date, revision)
+    difference = next(
+        (
+            f"chunk {chunk['sequence']} ({chunk['kind']}, from customer {chunk['first_key']}) was changed since it was frozen"
+            for chunk in chunks
+            if chunk["noted"] != chunk["sha256"]
+        ),
+        None,
+    )
+    facts = [ChunkFact(chunk["sequence"], chunk["kind"], chunk["row_count"], chunk["sha256"]) for chunk in chunks]
+    recomputed = batch_sha256(batch_date, revision, known["previous_sha256"], facts)
+    if difference is None and len(chunks) != known["chunks"]:
+        difference = f"{known['chunks']} chunks were frozen, {len(chunks)} are there"
+    if difference is None and recomputed != known["sha256"]:
+        difference = "the batch hash is not the one that was announced"
+    return Proof(recomputed == known["sha256"] and difference is None, known["sha256"], recomputed, difference)

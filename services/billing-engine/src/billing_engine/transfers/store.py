@@ -1,0 +1,250 @@
+"""Transfers in PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from tallyport.batch_hash import ChunkFact
+from tallyport.money import MINOR_DIGITS, plain
+from tallyport.postgres.queries import load_queries
+
+from billing_engine.transfers.model import Step, StepProgress, Transfer
+
+_QUERIES: Final = load_queries("billing_engine.transfers")
+
+Connection = Any  # an asyncpg connection, from a pool or not
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What one statement froze."""
+
+    chunks: int
+    rows: int
+    without_usage: int = 0
+    without_price: int = 0
+    totals: tuple[tuple[str, Decimal], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A frozen chunk: ``rows`` are the bytes between the brackets of the published array."""
+
+    sequence: int
+    kind: str
+    first_key: str
+    row_count: int
+    sha256: str
+    rows: bytes
+
+
+def _transfer(row: Any, steps: Sequence[Any]) -> Transfer:
+    fields = dict(row.items())
+    fields.pop("requested_by")
+    fields["step"] = Step(fields["step"])
+    fields["totals"] = {code: Decimal(total) for code, total in json.loads(fields["totals"]).items()}
+    fields["completeness"] = json.loads(fields["completeness"])
+    by_name = {row["name"]: row for row in steps}
+    progress = [
+        StepProgress(step, one["state"], one["rows"], one["started_at"], one["finished_at"])
+        for step in Step
+        if (one := by_name.get(step.value)) is not None
+    ]
+    return Transfer(**fields, steps=progress)
+
+
+async def lock_date(connection: Connection, batch_date: date) -> None:
+    """Decide alone about ``batch_date`` until the transaction ends."""
+    await connection.execute(_QUERIES["lock_date"], batch_date)
+
+
+async def newest(connection: Connection, batch_date: date) -> Transfer | None:
+    """The newest revision of a date."""
+    row = await connection.fetchrow(_QUERIES["newest_transfer"], batch_date)
+    if row is None:
+        return None
+    return _transfer(row, await connection.fetch(_QUERIES["steps"], batch_date, row["revision"]))
+
+
+async def latest(connection: Connection, limit: int) -> list[Transfer]:
+    """The newest revision of each of the latest dates."""
+    rows = await connection.fetch(_QUERIES["transfers"], limit)
+    return [
+        _transfer(row, await connection.fetch(_QUERIES["steps"], row["batch_date"], row["revision"])) for row in rows
+    ]
+
+
+async def running(connection: Connection) -> list[tuple[date, int]]:
+    """Transfers that have work to do here: date and revision."""
+    return [(row["batch_date"], row["revision"]) for row in await connection.fetch(_QUERIES["running"])]
+
+
+async def create(
+    connection: Connection, *, batch_date: date, revision: int, usage_day: date, by: str, at: datetime
+) -> None:
+    """Enter a new run."""
+    await connection.execute(_QUERIES["create_transfer"], batch_date, revision, usage_day, by, at)
+    await connection.execute(_QUERIES["create_steps"], batch_date, revision, [step.value for step in Step])
+
+
+async def resume(connection: Connection, transfer: Transfer, step: Step) -> None:
+    """Let a failed run go on from ``step``."""
+    order = list(Step)
+    again = [one.value for one in order[order.index(step) :]]
+    await connection.execute(_QUERIES["resume_transfer"], transfer.batch_date, transfer.revision, step.value)
+    await connection.execute(_QUERIES["reset_steps"], transfer.batch_date, transfer.revision, again)
+
+
+async def start_step(connection: Connection, batch_date: date, revision: int, step: Step, at: datetime) -> None:
+    """The run is at ``step``, and the step begins."""
+    await connection.execute(_QUERIES["enter_step"], batch_date, revision, step.value)
+    await connection.execute(_QUERIES["start_step"], batch_date, revision, step.value, at)
+
+
+async def note_rows(connection: Connection, batch_date: date, revision: int, step: Step, rows: int) -> None:
+    """How far the running step is."""
+    await connection.execute(_QUERIES["step_rows"], batch_date, revision, step.value, rows)
+
+
+async def finish_step(
+    connection: Connection, batch_date: date, revision: int, step: Step, *, rows: int, at: datetime
+) -> None:
+    """The step is done."""
+    await connection.execute(_QUERIES["finish_step"], batch_date, revision, step.value, rows, at)
+
+
+async def fail(connection: Connection, batch_date: date, revision: int, reason: str, at: datetime) -> None:
+    """Red."""
+    await connection.execute(_QUERIES["fail_transfer"], batch_date, revision, reason)
+    await connection.execute(_QUERIES["fail_steps"], batch_date, revision, at)
+
+
+async def complete(connection: Connection, batch_date: date, revision: int) -> None:
+    """Green."""
+    await connection.execute(_QUERIES["complete_transfer"], batch_date, revision)
+
+
+async def previous(connection: Connection, batch_date: date) -> tuple[date, int, str] | None:
+    """The batch to chain to: date, revision, hash."""
+    row = await connection.fetchrow(_QUERIES["previous_batch"], batch_date)
+    return None if row is None else (row["batch_date"], row["revision"], row["sha256"])
+
+
+async def record_lines(
+    connection: Connection,
+    batch_date: date,
+    revision: int,
+    *,
+    frozen_at: datetime,
+    chunks: int,
+    lines: int,
+    sha256: str,
+    chained_to: tuple[date, int, str] | None,
+    totals: dict[str, Decimal],
+    completeness: dict[str, Any],
+) -> None:
+    """Note what was computed, in the transaction that froze it."""
+    await connection.execute(
+        _QUERIES["record_lines"],
+        batch_date,
+        revision,
+        frozen_at,
+        chunks,
+        lines,
+        sha256,
+        *(chained_to or (None, None, None)),
+        json.dumps({code: plain(total) for code, total in sorted(totals.items())}),
+        json.dumps(completeness, sort_keys=True),
+    )
+
+
+async def ensure_batch_date(connection: Connection, batch_date: date) -> None:
+    """Make room for a date's chunks."""
+    await connection.execute(_QUERIES["ensure_batch_date"], batch_date)
+
+
+async def prepare_work(connection: Connection, usage_day: date) -> list[int]:
+    """Fill the working set inside the caller's transaction; returns the customers' numbers in report order."""
+    await connection.execute(_QUERIES["create_work_tables"])
+    await connection.execute(_QUERIES["fill_work_unit"], usage_day)
+    for name in ("fill_work_customer", "fill_work_ancestor", "inherit_currency_and_location"):
+        await connection.execute(_QUERIES[name])
+    await connection.execute("ANALYZE work_customer, work_ancestor")
+    await connection.execute(_QUERIES["fill_work_rate"], list(MINOR_DIGITS), list(MINOR_DIGITS.values()))
+    await connection.execute(_QUERIES["analyse_work_tables"])
+    return [row["customer_no"] for row in await connection.fetch(_QUERIES["customers_in_order"])]
+
+
+async def freeze_lines(
+    connection: Connection,
+    batch_date: date,
+    revision: int,
+    *,
+    customers: Sequence[int],
+    rows_per_chunk: int,
+    after: int,
+    usage_day: date,
+) -> Frozen:
+    """Compute and freeze the lines of ``customers``; chunks are numbered from ``after`` + 1."""
+    row = await connection.fetchrow(
+        _QUERIES["freeze_lines"], batch_date, revision, list(customers), rows_per_chunk, after, usage_day
+    )
+    totals = tuple((code, Decimal(total)) for code, total in json.loads(row["totals"]).items())
+    return Frozen(row["chunks"], int(row["lines"]), row["without_usage"], row["without_price"], totals)
+
+
+async def freeze_organisations(
+    connection: Connection, batch_date: date, revision: int, *, rows_per_chunk: int, after: int
+) -> Frozen:
+    """Freeze the tree."""
+    row = await connection.fetchrow(_QUERIES["freeze_organisations"], batch_date, revision, rows_per_chunk, after)
+    return Frozen(row["chunks"], int(row["rows"]))
+
+
+async def freeze_allocations(
+    connection: Connection, batch_date: date, revision: int, *, rows_per_chunk: int, after: int
+) -> Frozen:
+    """Freeze how many of each plan were allocated and used."""
+    row = await connection.fetchrow(_QUERIES["freeze_allocations"], batch_date, revision, rows_per_chunk, after)
+    return Frozen(row["chunks"], int(row["rows"]))
+
+
+async def chunk_facts(connection: Connection, batch_date: date, revision: int) -> list[ChunkFact]:
+    """What the batch hash is made of."""
+    rows = await connection.fetch(_QUERIES["chunk_facts"], batch_date, revision)
+    return [ChunkFact(row["sequence"], row["kind"], row["row_count"], row["sha256"]) for row in rows]
+
+
+async def chunks_after(connection: Connection, batch_date: date, revision: int, after: int, limit: int) -> list[Chunk]:
+    """The next frozen chunks."""
+    rows = await connection.fetch(_QUERIES["chunks_to_publish"], batch_date, revision, after, limit)
+    return [Chunk(**dict(row.items())) for row in rows]
+
+
+async def recomputed_hashes(connection: Connection, batch_date: date, revision: int) -> list[dict[str, Any]]:
+    """Each chunk's hash as noted and as its bytes say now."""
+    return [
+        dict(row.items()) for row in await connection.fetch(_QUERIES["recompute_chunk_hashes"], batch_date, revision)
+    ]
+
+
+async def batches(connection: Connection, first: date, last: date) -> list[dict[str, Any]]:
+    """The finished revisions of a period (both dates inclusive)."""
+    return [dict(row.items()) for row in await connection.fetch(_QUERIES["batches"], first, last)]
+
+
+async def batch(connection: Connection, batch_date: date, revision: int) -> dict[str, Any] | None:
+    """One revision's facts."""
+    row = await connection.fetchrow(_QUERIES["batch"], batch_date, revision)
+    return None if row is None else dict(row.items())
+
+
+async def usage_set_aside(connection: Connection, since: datetime) -> tuple[int, int]:
+    """Dead letters and conflicts among usage since a moment."""
+    row = await connection.fetchrow(_QUERIES["lateness"], since)
+    return row["dead"], row["conflicts"]
