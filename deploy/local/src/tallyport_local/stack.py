@@ -245,7 +245,9 @@ class Stack:
     async def _start_postgres(self) -> None:
         began = time.monotonic()
         if not self.settings.postgres_admin_dsn:
-            placement = await asyncio.to_thread(place, self.folder.root, self.folder.short_hash)
+            placement = await asyncio.to_thread(
+                place, self.folder.root, self.folder.short_hash, self.folder.secret("stack-id")
+            )
             port = choose_port(POSTGRES, self.state.ports)
             server = cluster.Cluster(
                 placement,

@@ -23,6 +23,8 @@ MAX_RECORD_BYTES: Final = 10 * 1024 * 1024
 
 FORMAT_TIMEOUT_SECONDS: Final = 60
 
+# A killed broker may register again only when its last session is over, hence the short one. No idle records: they wake
+# the disk twice a second.
 # Acknowledged means: in the page cache, written by the broker process. A killed process loses nothing of that.
 _PROPERTIES = """process.roles=broker,controller
 node.id=1
@@ -57,8 +59,8 @@ log.cleaner.dedupe.buffer.size=16777216
 log.cleaner.backoff.ms=60000
 offsets.retention.minutes=43200
 metadata.max.idle.interval.ms=0
-broker.heartbeat.interval.ms=5000
-broker.session.timeout.ms=30000
+broker.heartbeat.interval.ms=1000
+broker.session.timeout.ms=3000
 """
 
 _LOG4J2 = """status=warn
@@ -80,6 +82,7 @@ logger.raft.level=warn
 _JVM_OPTIONS = (
     "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-XX:-UsePerfData", "-Xss512k",
     "-XX:MaxMetaspaceSize=192m", "-XX:ReservedCodeCacheSize=96m", "-Djava.awt.headless=true",
+    "--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED",
 )  # fmt: skip
 
 

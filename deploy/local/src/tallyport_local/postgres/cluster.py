@@ -26,7 +26,7 @@ _SETTINGS: Final = {
     "max_connections": "100",
     "shared_buffers": "256MB",
     "max_wal_size": "4GB",
-    "wal_compression": "lz4",
+    "wal_compression": "on",
     "maintenance_work_mem": "128MB",
     "jit": "off",
     "log_min_messages": "warning",
@@ -76,7 +76,7 @@ class Cluster:
         password_copy, partial = await asyncio.to_thread(self._make_folders)
         launch = self._launch(
             "initdb", "-D", str(partial), "-U", ADMIN, "--auth=scram-sha-256", f"--pwfile={password_copy}",
-            "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-sync",
+            "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
         )  # fmt: skip
         try:
             code = await run_to_end(launch, INITDB_TIMEOUT_SECONDS)

@@ -79,8 +79,19 @@ def _copy_programs(wheel: Path, private: Path) -> Path:
     return target / WHEEL / f"pginstall{MAJOR}" / "bin"
 
 
-def place(data: Path, short_hash: str) -> Placement:
+def _forget_other_owner(private: Path, stack_id: str) -> None:
+    """Delete a cluster whose data folder was deleted by hand and made anew: nobody has its passwords any more."""
+    owner = private / "stack-id"
+    if owner.exists() and owner.read_text(encoding="utf-8") == stack_id:
+        return
+    shutil.rmtree(private / "postgres", ignore_errors=True)
+    owner.write_text(stack_id, encoding="utf-8")
+
+
+def place(data: Path, short_hash: str, stack_id: str) -> Placement:
     """Decide, and make the private folder and the copies if they are needed.
+
+    ``stack_id`` is a random name kept in the data folder: a private folder made for another one is not used.
 
     Raises:
         OperationFailedError: when there is no user ``nobody``, or the private folder is somebody else's.
@@ -99,6 +110,7 @@ def place(data: Path, short_hash: str) -> Placement:
     programs_reachable = _reachable_by_others(programs.resolve())
     if not (data_reachable and programs_reachable):
         _make_private(private)
+        _forget_other_owner(private, stack_id)
     if not programs_reachable:
         programs = _copy_programs(wheel, private)
     cluster = (data if data_reachable else private) / "postgres"
