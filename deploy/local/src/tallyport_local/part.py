@@ -149,7 +149,7 @@ class Part:
         return f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
     async def _watch_readiness(self) -> None:
-        while not await self._ready():
+        while not await self._ready():  # noqa: ASYNC110 - another process's state: there is nothing to be woken by
             await asyncio.sleep(_PROBE_SECONDS)
         self._was_ready = True
         await self._set("ready")

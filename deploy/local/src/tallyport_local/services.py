@@ -67,7 +67,7 @@ class Surroundings:
         return f"postgresql://{role}@{self.postgres}/{database}"
 
     def _base(self) -> dict[str, str]:
-        """What every service gets: the operator's own TALLYPORT_ settings first, so that a replaced part keeps its own."""
+        """What every service gets; the operator's TALLYPORT_ settings first, so that a replaced part keeps them."""
         env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         env |= {k: v for k, v in os.environ.items() if k.startswith("TALLYPORT_") and k not in _OURS_ALONE}
         return env | {
@@ -96,7 +96,7 @@ class Surroundings:
         if service.collects:
             env["TALLYPORT_SPOOL__PATH"] = str(self.folder.collector / "spool.sqlite")
             env.setdefault("TALLYPORT_SOURCES_FILE", str(self._sources_file()))
-        return env | service.env
+        return env | dict(service.env)
 
     def serve(self, service: Service, port: int) -> Launch:
         """How to start the service."""

@@ -19,8 +19,8 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import httpx
-
 from tallyport.settings import KafkaSettings
+
 from tallyport_local.errors import OperationFailedError
 from tallyport_local.kafka import broker
 from tallyport_local.kafka.jars import Progress, ensure_jars, locked_jars

@@ -1,10 +1,13 @@
-"""The topics: one list (``topics.yaml``), applied to a broker. ``python -m tallyport_local.topics`` is a one-shot job."""
+"""The topics: one list (``topics.yaml``), applied to a broker.
+
+``python -m tallyport_local.topics`` does it as a one-shot job.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -13,12 +16,15 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 from pydantic import BaseModel, ConfigDict, Field
-
+from tallyport.messaging.kafka import admin as kafka_admin
 from tallyport.settings import KafkaSettings, ServiceSettings
+
 from tallyport_local.errors import OperationFailedError
 
 DEAD_LETTERS: Final = ".dead-letters"
 _TOPIC_ALREADY_EXISTS: Final = 36
+SETTLE_TIMEOUT_SECONDS: Final = 30
+_SETTLE_POLL_SECONDS: Final = 0.02
 _MS_PER_HOUR: Final = 3_600_000
 _Positive = Annotated[int, Field(ge=1)]
 
@@ -117,28 +123,21 @@ def load_topics(file: Path | None = None) -> TopicList:
     return TopicList.model_validate(yaml.safe_load((file or topics_file()).read_text(encoding="utf-8")))
 
 
-def client_options(settings: KafkaSettings) -> dict[str, Any]:
-    """The connection options of every aiokafka client of the command line."""
-    options: dict[str, Any] = {"bootstrap_servers": settings.bootstrap_servers}
-    if settings.security_protocol != "PLAINTEXT":
-        from aiokafka.helpers import create_ssl_context  # noqa: PLC0415 - only needed with TLS or SASL
-
-        options["security_protocol"] = settings.security_protocol
-        if settings.security_protocol.endswith("SSL"):
-            ca_file = str(settings.ssl_ca_file) if settings.ssl_ca_file else None
-            options["ssl_context"] = create_ssl_context(cafile=ca_file)
-    if settings.security_protocol.startswith("SASL"):
-        options["sasl_mechanism"] = settings.sasl_mechanism
-        options["sasl_plain_username"] = settings.sasl_username
-        options["sasl_plain_password"] = settings.password()
-    return options
-
-
 def _check(errors: list[tuple[Any, ...]]) -> None:
     """Raise the first refusal of the broker; ``already exists`` is what was wanted."""
     for name, code, *detail in errors:
         if code not in {0, _TOPIC_ALREADY_EXISTS}:
             raise OperationFailedError(f"topic {name}: {for_code(code).__name__} {' '.join(map(str, detail))}".strip())
+
+
+async def _present(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, int]:
+    """Those of the topics that the broker knows and leads, with their number of partitions."""
+    described = await admin.describe_topics(list(names))
+    return {
+        entry["topic"]: len(entry["partitions"])
+        for entry in described
+        if not entry["error_code"] and not any(partition["error_code"] for partition in entry["partitions"])
+    }
 
 
 async def apply_topics(settings: KafkaSettings, topics: TopicList) -> int:
@@ -150,14 +149,10 @@ async def apply_topics(settings: KafkaSettings, topics: TopicList) -> int:
         OperationFailedError: when the broker refuses one.
     """
     wanted = {settings.topic(topic.name): topic for topic in topics.broker_topics()}
-    admin = AIOKafkaAdminClient(**client_options(settings))
+    admin = kafka_admin(settings, "tallyport-topics")
     await admin.start()
     try:
-        present = {
-            entry["topic"]: len(entry["partitions"])
-            for entry in await admin.describe_topics([])
-            if entry["topic"] in wanted
-        }
+        present = await _present(admin, wanted)
         missing = [
             NewTopic(name, topic.partitions, topic.replication_factor, topic_configs=topic.config)
             for name, topic in wanted.items()
@@ -165,6 +160,10 @@ async def apply_topics(settings: KafkaSettings, topics: TopicList) -> int:
         ]
         if missing:
             _check((await admin.create_topics(missing)).topic_errors)
+            async with asyncio.timeout(SETTLE_TIMEOUT_SECONDS):
+                # Created is what the controller says; the broker learns of it a moment later.
+                while len(await _present(admin, wanted)) < len(wanted):  # noqa: ASYNC110 - nothing here wakes us
+                    await asyncio.sleep(_SETTLE_POLL_SECONDS)
         fewer = {n: NewPartitions(wanted[n].partitions) for n, count in present.items() if count < wanted[n].partitions}
         if fewer:
             _check((await admin.create_partitions(fewer)).topic_errors)
@@ -179,7 +178,7 @@ async def apply_topics(settings: KafkaSettings, topics: TopicList) -> int:
 
 def main() -> None:
     """Apply the list to the broker named by ``TALLYPORT_KAFKA__BOOTSTRAP_SERVERS``."""
-    settings = ServiceSettings()  # type: ignore[call-arg]  # read from the environment
+    settings = ServiceSettings()
     created = asyncio.run(apply_topics(settings.kafka, load_topics()))
     print(f"{created} topics created")  # noqa: T201 - a one-shot job's only output
 

@@ -174,5 +174,3 @@ def _print_from(file: Path, position: int, *, with_name: bool) -> int:
 def _print_line(file: Path, line: bytes, *, with_name: bool) -> None:
     text = line.decode(errors="replace").rstrip("\n")
     out.print(f"{file.stem:<16} {text}" if with_name else text, markup=False)
-
-

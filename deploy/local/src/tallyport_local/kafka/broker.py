@@ -91,7 +91,7 @@ class BrokerError(OperationFailedError):
 
 
 def cluster_id() -> str:
-    """A random id in Kafka's own form: 22 characters of URL-safe base64. One beginning with ``-`` reads as an option."""
+    """A random id in Kafka's form, 22 characters of URL-safe base64; one beginning with ``-`` reads as an option."""
     while True:
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         if not text.startswith("-"):

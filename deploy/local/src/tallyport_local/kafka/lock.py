@@ -6,12 +6,14 @@ For maintainers who raise the Kafka version. Needs ``mvn`` and a network; the re
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
+from tallyport_local.errors import OperationFailedError
 from tallyport_local.kafka.jars import LOCK_NAME
 
 SCALA: Final = "2.13"
@@ -38,14 +40,11 @@ def resolve(kafka: str, log4j: str, folder: Path) -> dict[str, Path]:
     """Let Maven resolve and fetch the run-time dependencies; gives each jar by its coordinates."""
     (folder / "pom.xml").write_text(_POM.format(kafka=kafka, log4j=log4j, scala=SCALA), encoding="utf-8")
     jars = folder / "jars"
-    subprocess.run(
-        [
-            "mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime",
-            "-Dmdep.useRepositoryLayout=true", f"-DoutputDirectory={jars}",
-        ],  # fmt: skip
-        cwd=folder,
-        check=True,
-    )
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise OperationFailedError("the lock file is made from Maven's resolution: mvn is needed on the PATH")
+    goal = ("dependency:copy-dependencies", "-DincludeScope=runtime", "-Dmdep.useRepositoryLayout=true")
+    subprocess.run([maven, "-q", "-B", *goal, f"-DoutputDirectory={jars}"], cwd=folder, check=True)
     found = {}
     for jar in jars.rglob("*.jar"):
         *group, artifact, version, _file = jar.relative_to(jars).parts
