@@ -1,0 +1,1 @@
+"""The command ``tallyport``: the stack, and what an operator does with the services."""

@@ -1,0 +1,8 @@
+"""The root with every command: importing a command module registers its commands."""
+
+from __future__ import annotations
+
+from tallyport_local.cli import lifecycle
+from tallyport_local.cli.root import app
+
+__all__ = ["app", "lifecycle"]
