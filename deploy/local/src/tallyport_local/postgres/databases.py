@@ -58,7 +58,7 @@ async def create_database(
     await connection.execute(f'GRANT "{owner}" TO CURRENT_USER')
     await connection.execute(f'CREATE DATABASE {quoted} OWNER "{owner}" TEMPLATE "{template}"')
     await connection.execute(f"REVOKE ALL ON DATABASE {quoted} FROM PUBLIC")
-    await connection.execute(f'GRANT CONNECT ON DATABASE {quoted} TO "{service_database}"')
+    await connection.execute(f'GRANT CONNECT, TEMPORARY ON DATABASE {quoted} TO "{service_database}"')
 
 
 async def ensure_databases(admin_dsn: str, admin_password: str | None, passwords: Mapping[str, str]) -> None:

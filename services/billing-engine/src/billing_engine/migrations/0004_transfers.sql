@@ -76,9 +76,3 @@ REVOKE EXECUTE ON FUNCTION ensure_batch_date(date) FROM PUBLIC;
 GRANT SELECT, INSERT, UPDATE ON transfer, transfer_step TO billing_engine;
 GRANT SELECT, INSERT ON batch_chunk TO billing_engine;
 GRANT EXECUTE ON FUNCTION ensure_batch_date(date) TO billing_engine;
--- The working set of one transfer lives in temporary tables.
-DO $$
-BEGIN
-    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO billing_engine', current_database());
-END
-$$;

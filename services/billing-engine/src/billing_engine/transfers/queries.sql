@@ -266,7 +266,7 @@ WITH usage AS (
                          AND q.aggregation = u.aggregation
 ), totalled AS (
     SELECT *, row_number() OVER (ORDER BY customer_rank, unit_rank, id COLLATE "C") AS n,
-           CASE WHEN no_price THEN 0::numeric ELSE round(quantity * sales, digits) END AS total
+           round(CASE WHEN no_price THEN 0 ELSE quantity * sales END, digits) AS total
     FROM measured
 ), line AS MATERIALIZED (
     SELECT n, (n - 1) / $4::int AS part, customer_id, currency, total, no_data, no_price,

@@ -121,6 +121,14 @@ class TransferRunner:
 
     async def _compute_lines(self, transfer: Transfer) -> None:
         """One transaction, one snapshot: killed anywhere, nothing of it is left."""
+        lines = transfer.lines
+        if lines is None:
+            lines = await self._freeze_lines(transfer)
+        # The step's own row is kept out of that transaction: it is updated beside it, to show progress.
+        async with self._pool.acquire() as connection, connection.transaction():
+            await self._advance(connection, transfer, Step.COMPUTE_LINES, lines, Step.PUBLISH_LINES)
+
+    async def _freeze_lines(self, transfer: Transfer) -> int:
         key = (transfer.batch_date, transfer.revision)
         async with self._pool.acquire() as connection, self._pool.acquire() as progress:
             await store.ensure_batch_date(connection, transfer.batch_date)
@@ -175,7 +183,7 @@ class TransferRunner:
                     totals=totals,
                     completeness=completeness,
                 )
-                await self._advance(connection, transfer, Step.COMPUTE_LINES, lines, Step.PUBLISH_LINES)
+        return lines
 
     async def _publish_lines(self, transfer: Transfer) -> None:
         key = (transfer.batch_date, transfer.revision)

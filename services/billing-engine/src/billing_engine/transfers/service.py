@@ -142,7 +142,7 @@ async def verify(connection: Any, batch_date: date, revision: int) -> Proof | No
     chunks = await store.recomputed_hashes(connection, batch_date, revision)
     difference = next(
         (
-            f"chunk {chunk['sequence']} ({chunk['kind']}, from customer {chunk['first_key']}) was changed since it was frozen"
+            f"chunk {chunk['sequence']} ({chunk['kind']}, from customer {chunk['first_key']}) was changed"
             for chunk in chunks
             if chunk["noted"] != chunk["sha256"]
         ),
