@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 import asyncpg
 from aiokafka import AIOKafkaProducer
 from billing_engine.app import Engine
-from billing_engine.catalog import service as catalog_service
 from billing_engine.billing_units import service as schema_service
+from billing_engine.catalog import service as catalog_service
 from tallyport.contracts.base import Contract
 from tallyport.contracts.billing import LINE_COLUMNS
 from tallyport.contracts.catalog import CatalogDocument
@@ -21,12 +20,7 @@ from tallyport.contracts.directory import DIRECTORY_TYPE
 from tallyport.contracts.usage import UsageChunk
 from tallyport.messaging.envelope import Envelope, new_event_id
 from tallyport.settings import KafkaSettings
-
-async def until(what: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
-    """Wait for a condition; fail when it does not come true."""
-    async with asyncio.timeout(seconds):
-        while not await what():
-            await asyncio.sleep(0.02)
+from tallyport.testing.waiting import until
 
 
 @dataclass
@@ -39,7 +33,14 @@ class Bench:
     client: AIOKafkaProducer
 
     async def send(
-        self, topic: str, value: bytes | None, *, key: str, type_: str, event_id: str | None = None, source: str = "/test"
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: str,
+        type_: str,
+        event_id: str | None = None,
+        source: str = "/test",
     ) -> None:
         """Produce one record, as any other program would."""
         envelope = Envelope(event_id or new_event_id(), source, type_, datetime.now(UTC))

@@ -41,7 +41,14 @@ CATALOG: dict[str, Any] = {
 
 def _subscription(name: str, plan: str, status: str = "Provisioned") -> dict[str, Any]:
     user = {"upn": f"{name}@acme.example", "name": name.title()}
-    return {"kind": "subscription", "id": f"sub-{name}", "instance": "acme-he", "plan": plan, "status": status, "user": user}
+    return {
+        "kind": "subscription",
+        "id": f"sub-{name}",
+        "instance": "acme-he",
+        "plan": plan,
+        "status": status,
+        "user": user,
+    }
 
 
 async def test_a_batch_has_a_line_for_each_unit_and_object(bench: Bench) -> None:
@@ -51,7 +58,7 @@ async def test_a_batch_has_a_line_for_each_unit_and_object(bench: Bench) -> None
         _subscription("bob", "HE-GOLD", "NotProvisioned"),
         _subscription("cyd", "HE-FREE", "Failed"),
         {"kind": "service_instance", "id": "acme-he", "customer": "acme", "service": "HE", "plan": "HE-STD", "status": "Pending"},
-        {"kind": "organisation", "id": "acme", "type": "customer", "parent": "var", "name": "Acme \"&\" Söhne\n", "location": "eu-west"},
+        {"kind": "organisation", "id": "acme", "type": "customer", "parent": "var", "name": 'Acme "&" Söhne\n', "location": "eu-west"},
         {"kind": "organisation", "id": "var", "type": "value_added_reseller", "parent": "sp", "name": "North"},
         {"kind": "organisation", "id": "sp", "type": "service_provider", "name": "Provider", "currency": "EUR"},
     )  # fmt: skip

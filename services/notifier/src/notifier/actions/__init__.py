@@ -1,0 +1,1 @@
+"""Billable actions: what is asked, what it would cost, what was decided."""

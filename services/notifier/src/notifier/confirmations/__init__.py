@@ -1,0 +1,1 @@
+"""Confirmations: the question to the customer and the answer."""

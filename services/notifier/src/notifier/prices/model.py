@@ -1,0 +1,101 @@
+"""What an action adds to a customer's bill, by the price inheritance that the engine bills by; pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from tallyport.contracts.actions import PlanAdded, PlanChangedFor, Quote, QuoteLine
+from tallyport.contracts.catalog import BillingUnit
+from tallyport.money import line_total, plain
+from tallyport.pricing.inheritance import PlanValues, effective
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A customer as the notifier knows it; ``chain`` is its id and the ids above it, nearest first."""
+
+    id: str
+    name: str
+    chain: Sequence[str]
+    location: str | None
+    language: str | None
+    currency: str | None
+    imported: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PricedPlan:
+    """A plan, everything said about its properties, and the published units that bill by it."""
+
+    id: str
+    name: str
+    type: str
+    currency: str
+    values: PlanValues
+    units: Sequence[BillingUnit] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBook:
+    """The plans a request is about."""
+
+    plans: Mapping[str, PricedPlan] = field(default_factory=dict)
+
+
+def unit_price(customer: Customer, plan: PricedPlan | None) -> Decimal | None:
+    """What one more of ``plan`` costs the customer per period; None when nobody can say.
+
+    It is the sum over the published units that bill the plan by status; a unit that measures cannot be known ahead.
+    """
+    if plan is None or plan.units is None:
+        return None
+    if customer.currency is not None and customer.currency != plan.currency:
+        return None
+    subject = "instance" if plan.type == "customer_plan" else "user"
+    price = Decimal(0)
+    for unit in plan.units:
+        if unit.unit != subject:
+            continue
+        if unit.quantity != "status":
+            return None
+        found = effective(unit.price, plan.values, customer.chain, customer.location)
+        number = found.as_number() if found is not None else None
+        if number is None:
+            return None
+        price += number
+    return price
+
+
+def _changes(items: Sequence[PlanAdded | PlanChangedFor]) -> list[tuple[str, Decimal]]:
+    """Each plan with how many more of it there will be."""
+    changes: list[tuple[str, Decimal]] = []
+    for item in items:
+        if isinstance(item, PlanAdded):
+            changes.append((item.plan, item.quantity_delta))
+        else:
+            changes += [(item.from_plan, -item.quantity), (item.to_plan, item.quantity)]
+    return changes
+
+
+def quote(customer: Customer, book: PriceBook, items: Sequence[PlanAdded | PlanChangedFor]) -> Quote:
+    """The quote for ``items``; its hash covers the customer, every line and the sum."""
+    currency = customer.currency or next((plan.currency for plan in book.plans.values()), None)
+    lines: list[QuoteLine] = []
+    for plan, quantity in _changes(items):
+        price = unit_price(customer, book.plans.get(plan))
+        difference = line_total(quantity, price, currency) if price is not None and currency is not None else None
+        lines.append(QuoteLine(plan=plan, quantity=quantity, unit_price=price, difference=difference))
+    differences = [line.difference for line in lines]
+    total = sum((d for d in differences if d is not None), Decimal(0)) if None not in differences else None
+    content = [
+        customer.id,
+        currency,
+        [line.model_dump(mode="json") for line in lines],
+        None if total is None else plain(total),
+    ]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return Quote(currency=currency, lines=lines, difference=total, sha256=digest)
