@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -19,6 +19,7 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from tallyport.clock import Clock
 from tallyport.messaging.backoff import Backoff
 from tallyport.messaging.dispatch import POISON_ERRORS, Subscription
+from tallyport.messaging.kafka import client_arguments
 from tallyport.messaging.metrics import MessagingMetrics
 from tallyport.messaging.record import Record
 from tallyport.messaging.unit_of_work import UnitOfWork
@@ -28,6 +29,46 @@ from tallyport.settings import KafkaSettings
 log = structlog.get_logger()
 
 MAX_POLL_INTERVAL_MS: Final = 600_000
+
+
+class LogEnds:
+    """Asks the broker where partitions end, on a connection of its own.
+
+    A consumer's own connection answers only after the fetch that waits on it, half a second later.
+    """
+
+    def __init__(self, settings: KafkaSettings, client_id: str) -> None:
+        self._arguments = client_arguments(settings, client_id)
+        self._client: AIOKafkaConsumer | None = None
+        self._starting = asyncio.Lock()
+
+    async def of(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset after the last record of each partition."""
+        found: dict[TopicPartition, int] = await (await self._connected()).end_offsets(list(partitions))
+        return found
+
+    async def beginnings_of(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset of the first record that is still there, of each partition."""
+        found: dict[TopicPartition, int] = await (await self._connected()).beginning_offsets(list(partitions))
+        return found
+
+    async def _connected(self) -> AIOKafkaConsumer:
+        async with self._starting:
+            if self._client is None:
+                client = AIOKafkaConsumer(**self._arguments, group_id=None, enable_auto_commit=False)
+                try:
+                    await client.start()
+                except BaseException:
+                    await client.stop()
+                    raise
+                self._client = client
+        return self._client
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        if self._client is not None:
+            await self._client.stop()
+            self._client = None
 
 
 class StoppingError(Exception):
@@ -74,6 +115,7 @@ class BatchConsumer:
         clock: Clock,
         metrics: MessagingMetrics,
         stopping: asyncio.Event,
+        ends: LogEnds,
         stall_seconds: float,
     ) -> None:
         self.subscription = subscription
@@ -84,6 +126,7 @@ class BatchConsumer:
         self._metrics = metrics
         self._labels = (subscription.topic, subscription.group)
         self._stopping = stopping
+        self._ends = ends
         self._stall_seconds = stall_seconds
         self._position = _Position()
         self._subscriber: _HasConsumer | None = None
@@ -241,10 +284,10 @@ class BatchConsumer:
             del known[gone]
         if not assigned:
             return 0
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(list(assigned))
+        ends = await self._ends.of(assigned)
         missing = [partition for partition in assigned if partition not in known]
         if missing:
-            beginnings = await consumer.beginning_offsets(missing)
+            beginnings = await self._ends.beginnings_of(missing)
             for partition in missing:
                 committed = await consumer.committed(partition)
                 known.setdefault(partition, committed if committed is not None else beginnings[partition])

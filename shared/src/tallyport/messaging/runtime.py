@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from tallyport.clock import Clock
 from tallyport.messaging.backoff import Backoff
-from tallyport.messaging.consumer import BatchConsumer, ConsumerProgress
+from tallyport.messaging.consumer import BatchConsumer, ConsumerProgress, LogEnds
 from tallyport.messaging.dispatch import Subscription
 from tallyport.messaging.inbox import SourceNumbers
 from tallyport.messaging.kafka import consuming_broker
@@ -63,6 +63,7 @@ class MessagingRuntime:
         self._stopping = asyncio.Event()
         self._consumers: list[BatchConsumer] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._ends = LogEnds(kafka, f"{service}-lag")
         self._broker = consuming_broker(kafka, service)
         self._broker_up = False
         self._progress: dict[str, ConsumerProgress] = {}
@@ -82,6 +83,7 @@ class MessagingRuntime:
                 clock=self._clock,
                 metrics=self.metrics,
                 stopping=self._stopping,
+                ends=self._ends,
                 stall_seconds=self._stall_seconds,
             )
             consumer.register(self._broker)
@@ -120,6 +122,7 @@ class MessagingRuntime:
         for task in done | late:
             with suppress(asyncio.CancelledError):
                 await task
+        await self._ends.close()
 
     async def _start_broker(self) -> None:
         backoff = Backoff(self._stopping)
@@ -138,8 +141,8 @@ class MessagingRuntime:
 
     async def _measure_for_ever(self) -> None:
         while True:
-            for consumer in self._consumers:
-                self._progress[consumer.subscription.group] = await consumer.measure()
+            for progress in await self.progress():
+                self._progress[progress.group] = progress
             await asyncio.sleep(MEASURE_SECONDS)
 
     async def _purge_for_ever(self) -> None:
@@ -153,7 +156,7 @@ class MessagingRuntime:
 
     async def progress(self) -> list[ConsumerProgress]:
         """Where each consumer is now."""
-        return [await consumer.measure() for consumer in self._consumers]
+        return await asyncio.gather(*(consumer.measure() for consumer in self._consumers))
 
     async def status(self) -> dict[str, Any]:
         """Consumers and outbox, for the status endpoint."""
