@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import re
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from typing import Final, NamedTuple
+from uuid import uuid4
 
 from tallyport.messaging.record import Record, UnusableRecordError
 
 MAX_ATTRIBUTE_BYTES = 1024
 SOURCE_PREFIX = "/tallyport/"
 
+# Lower case only: the canonical form. Another spelling of the same id is hashed, and so is another id, as it should be.
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_UUID_CHARACTERS: Final = 36
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+
+class Envelope(NamedTuple):
     """The CloudEvents attributes of one record. ``time`` is when the event's producer made it."""
 
     id: str
@@ -50,31 +54,31 @@ def read_envelope(record: Record) -> Envelope:
     Raises:
         UnusableRecordError: naming the header that is missing or wrong.
     """
-    headers: dict[str, str] = {}
-    for name, raw in record.headers:
-        if len(raw or b"") > MAX_ATTRIBUTE_BYTES and name.startswith("ce_"):
-            raise UnusableRecordError(f"header {name}: {len(raw)} bytes, at most {MAX_ATTRIBUTE_BYTES} are read")
-        if name.startswith("ce_"):
-            try:
-                headers[name] = (raw or b"").decode()
-            except UnicodeDecodeError:
-                raise UnusableRecordError(f"header {name}: not UTF-8") from None
-    if headers.get("ce_specversion") != "1.0":
-        found = headers.get("ce_specversion", "missing")
-        raise UnusableRecordError(f"header ce_specversion: {found!r}, CloudEvents '1.0' in binary mode is read")
-    for name in ("ce_id", "ce_source", "ce_type"):
-        if not headers.get(name):
-            raise UnusableRecordError(f"header {name}: missing")
-        if "\x00" in headers[name]:
-            raise UnusableRecordError(f"header {name}: holds a NUL character")
-    return Envelope(
-        id=headers["ce_id"],
-        source=headers["ce_source"],
-        type=headers["ce_type"],
-        time=_read_time(headers.get("ce_time"), record.timestamp_ms),
-        subject=headers.get("ce_subject"),
-        correlation_id=headers.get("ce_correlationid"),
-    )
+    raw = dict(record.headers)
+    version = raw.get("ce_specversion")
+    if version != b"1.0":
+        found = "missing" if version is None else ascii(bytes(version[:40]))
+        raise UnusableRecordError(f"header ce_specversion: {found}, CloudEvents '1.0' in binary mode is read")
+    event_id, source, kind = _text(raw, "ce_id"), _text(raw, "ce_source"), _text(raw, "ce_type")
+    if not event_id or not source or not kind:
+        missing = next(name for name in ("ce_id", "ce_source", "ce_type") if not raw.get(name))
+        raise UnusableRecordError(f"header {missing}: missing")
+    time = _read_time(_text(raw, "ce_time"), record.timestamp_ms)
+    return Envelope(event_id, source, kind, time, _text(raw, "ce_subject"), _text(raw, "ce_correlationid"))
+
+
+def _text(headers: dict[str, bytes], name: str) -> str | None:
+    value = headers.get(name)
+    if value is None:
+        return None
+    if len(value) > MAX_ATTRIBUTE_BYTES:
+        raise UnusableRecordError(f"header {name}: {len(value)} bytes, at most {MAX_ATTRIBUTE_BYTES} are read")
+    if b"\x00" in value:
+        raise UnusableRecordError(f"header {name}: holds a NUL character")
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise UnusableRecordError(f"header {name}: not UTF-8") from None
 
 
 def _read_time(text: str | None, timestamp_ms: int) -> datetime:
@@ -89,11 +93,8 @@ def _read_time(text: str | None, timestamp_ms: int) -> datetime:
     return time.astimezone(UTC)
 
 
-def inbox_id(event_id: str) -> UUID:
-    """The event id as the inbox keeps it, 16 bytes: a UUID as it is, any other text by its SHA-256."""
-    if len(event_id) == 36:  # noqa: PLR2004 - the length of a UUID's text
-        try:
-            return UUID(event_id)
-        except ValueError:
-            pass
-    return UUID(bytes=hashlib.sha256(event_id.encode()).digest()[:16])
+def inbox_id(event_id: str) -> str:
+    """The event id as the inbox keeps it, the text of 16 bytes: a UUID as it is, anything else by its SHA-256."""
+    if len(event_id) == _UUID_CHARACTERS and _UUID.fullmatch(event_id):
+        return event_id
+    return hashlib.sha256(event_id.encode()).hexdigest()[:32]

@@ -6,25 +6,35 @@ INSERT INTO event_source (source) SELECT unnest($1::text[]) ON CONFLICT (source)
 -- The numbers of the named sources.
 SELECT source, source_id FROM event_source WHERE source = ANY ($1::text[])
 
--- name: accept_events
--- Take in what was never seen; the answer holds only what is new.
+-- name: enter_events
+-- Take in events that were never seen; fails as a whole if one was.
 INSERT INTO inbox (source_id, id, payload_sha256)
 SELECT source_id, id, payload_sha256
-FROM unnest($1::integer[], $2::uuid[], $3::bytea[]) AS incoming (source_id, id, payload_sha256)
+FROM unnest($1::text::integer[], $2::text::uuid[], $3::bytea[]) AS incoming (source_id, id, payload_sha256)
 ORDER BY source_id, id
-ON CONFLICT (source_id, id) DO NOTHING
-RETURNING source_id, id
+
+-- name: accept_events
+-- Take in what was never seen; the answer holds only what is new. Ids come back in the form they were given.
+WITH incoming AS (
+    SELECT * FROM unnest($1::text::integer[], $2::text::text[], $3::bytea[]) AS i (source_id, id, payload_sha256)
+), entered AS (
+    INSERT INTO inbox (source_id, id, payload_sha256)
+    SELECT source_id, id::uuid, payload_sha256 FROM incoming ORDER BY 1, 2
+    ON CONFLICT (source_id, id) DO NOTHING
+    RETURNING source_id, id
+)
+SELECT i.source_id, i.id FROM incoming i JOIN entered e ON e.source_id = i.source_id AND e.id = i.id::uuid
 
 -- name: known_hashes
 -- What the inbox holds of these events, to tell a duplicate from a conflict.
-SELECT i.source_id, i.id, i.payload_sha256
-FROM unnest($1::integer[], $2::uuid[]) AS wanted (source_id, id)
-JOIN inbox i USING (source_id, id)
+SELECT i.source_id, wanted.id, i.payload_sha256
+FROM unnest($1::text::integer[], $2::text::text[]) AS wanted (source_id, id)
+JOIN inbox i ON i.source_id = wanted.source_id AND i.id = wanted.id::uuid
 
 -- name: forget_events
 -- Take a rejected event out again, so that its replay is not a duplicate of something that had no effect.
 DELETE FROM inbox i
-USING unnest($1::integer[], $2::uuid[]) AS rejected (source_id, id)
+USING unnest($1::text::integer[], $2::text::uuid[]) AS rejected (source_id, id)
 WHERE i.source_id = rejected.source_id AND i.id = rejected.id
 
 -- name: purge_inbox

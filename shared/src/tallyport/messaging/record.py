@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Raw bytes and where they stood. ``topic`` is the name without the installation's prefix."""
+class Record(NamedTuple):
+    """Raw bytes and where they stood. ``topic`` is the name without the installation's prefix.
+
+    A tuple, because there is one for each sample on the usage path and a frozen dataclass costs four times as much.
+    """
 
     topic: str
     partition: int

@@ -8,12 +8,13 @@ from typing import Final
 
 import msgspec
 from tallyport.contracts.usage import MAX_SAMPLES_PER_CHUNK, UsageChunk
+from tallyport.messaging.record import UnusableRecordError
 from tallyport.money import MAX_DIGITS, plain
 
 EARLIEST_DAYS_BACK: Final = 400
 LATEST_DAYS_AHEAD: Final = 2
 _NUMERIC_CHARACTERS: Final = b"0123456789.+-,"
-_MAX_ID_CHARACTERS: Final = 200
+_MAX_ID: Final = 200
 
 
 class _RawChunk(msgspec.Struct, gc=False):
@@ -60,16 +61,17 @@ def read_quickly(raw: bytes) -> Chunk | None:
         or numbers.encode().translate(None, _NUMERIC_CHARACTERS)
         or numbers.count(",") != count - 1
         or max(map(len, values)) > MAX_DIGITS
-        or not all(map(_plain_id, ids))
-        or not _plain_id(found.counter)
+        or not _plain_ids(ids)
+        or not _plain_ids([found.counter])
     ):
         return None
     return Chunk(found.counter, found.day, found.measured_at.astimezone(UTC), ids, numbers)
 
 
-def _plain_id(text: str) -> bool:
-    """A quick yes for the usual identifier; spaces and the like take the thorough way."""
-    return 0 < len(text) <= _MAX_ID_CHARACTERS and text.isprintable() and " " not in text
+def _plain_ids(ids: list[str]) -> bool:
+    """A quick yes for the usual identifiers; spaces and the like take the thorough way."""
+    together = "".join(ids)
+    return together.isprintable() and " " not in together and min(map(len, ids)) > 0 and max(map(len, ids)) <= _MAX_ID
 
 
 def read_thoroughly(raw: bytes) -> Chunk:
@@ -84,10 +86,23 @@ def read_thoroughly(raw: bytes) -> Chunk:
     )
 
 
-def day_problem(day: date, today: date) -> str | None:
-    """Why samples of ``day`` are not taken in; None when they are."""
-    if day > today + timedelta(days=LATEST_DAYS_AHEAD):
-        return f"day: {day} is in the future"
-    if day < today - timedelta(days=EARLIEST_DAYS_BACK):
-        return f"day: {day} is more than {EARLIEST_DAYS_BACK} days back"
-    return None
+@dataclass(frozen=True, slots=True)
+class DayWindow:
+    """The days of which samples are taken in, both inclusive."""
+
+    earliest: date
+    latest: date
+
+    @classmethod
+    def around(cls, today: date) -> DayWindow:
+        """From 400 days back to 2 days ahead, which leaves room for every time zone."""
+        return cls(today - timedelta(days=EARLIEST_DAYS_BACK), today + timedelta(days=LATEST_DAYS_AHEAD))
+
+    def check(self, day: date) -> None:
+        """Refuse a day outside.
+
+        Raises:
+            UnusableRecordError: with the day and the window.
+        """
+        if not self.earliest <= day <= self.latest:
+            raise UnusableRecordError(f"day: {day} is not between {self.earliest} and {self.latest}")

@@ -19,12 +19,12 @@ SELECT id, (customer_no::bigint << 32) | object_no AS key FROM billable_object W
 SELECT ensure_usage_day($1)
 
 -- name: insert_samples
--- The usual case: none of these samples is there yet. Chunks ($3 to $8) are expanded by the positions of their values.
+-- The usual case: none of these samples is there yet. One row a chunk comes in; its keys and values are array literals.
 INSERT INTO usage_sample (day, customer_no, object_no, counter_no, measured_at, value, stated_at, source_id)
 SELECT c.day, (s.key >> 32)::integer, (s.key & 4294967295)::integer, c.counter_no, c.measured_at, s.value, c.stated_at, c.source_id
-FROM unnest($1::bigint[], $2::text::numeric[], $3::integer[]) AS s (key, value, chunk)
-JOIN unnest($4::integer[], $5::smallint[], $6::date[], $7::timestamptz[], $8::timestamptz[], $9::integer[])
-    AS c (chunk, counter_no, day, measured_at, stated_at, source_id) USING (chunk)
+FROM unnest($1::text[], $2::text[], $3::smallint[], $4::date[], $5::timestamptz[], $6::timestamptz[], $7::integer[])
+    AS c (keys, numbers, counter_no, day, measured_at, stated_at, source_id)
+CROSS JOIN LATERAL unnest(c.keys::bigint[], c.numbers::numeric[]) AS s (key, value)
 ORDER BY s.key, c.counter_no, c.measured_at
 
 -- name: merge_samples
@@ -32,9 +32,9 @@ ORDER BY s.key, c.counter_no, c.measured_at
 INSERT INTO usage_sample AS u (day, customer_no, object_no, counter_no, measured_at, value, stated_at, source_id)
 SELECT DISTINCT ON (s.key, c.counter_no, c.measured_at, c.day)
        c.day, (s.key >> 32)::integer, (s.key & 4294967295)::integer, c.counter_no, c.measured_at, s.value, c.stated_at, c.source_id
-FROM unnest($1::bigint[], $2::text::numeric[], $3::integer[]) AS s (key, value, chunk)
-JOIN unnest($4::integer[], $5::smallint[], $6::date[], $7::timestamptz[], $8::timestamptz[], $9::integer[])
-    AS c (chunk, counter_no, day, measured_at, stated_at, source_id) USING (chunk)
+FROM unnest($1::text[], $2::text[], $3::smallint[], $4::date[], $5::timestamptz[], $6::timestamptz[], $7::integer[])
+    AS c (keys, numbers, counter_no, day, measured_at, stated_at, source_id)
+CROSS JOIN LATERAL unnest(c.keys::bigint[], c.numbers::numeric[]) AS s (key, value)
 ORDER BY s.key, c.counter_no, c.measured_at, c.day, c.stated_at DESC, s.value DESC
 ON CONFLICT (customer_no, object_no, counter_no, measured_at, day) DO UPDATE SET
     value = excluded.value, stated_at = excluded.stated_at, source_id = excluded.source_id
@@ -45,9 +45,10 @@ WHERE (excluded.stated_at, excluded.value) > (u.stated_at, u.value)
 INSERT INTO parked_sample AS p (object_id, counter_no, measured_at, day, value, stated_at, source_id)
 SELECT DISTINCT ON (s.object_id, c.counter_no, c.measured_at, c.day)
        s.object_id, c.counter_no, c.measured_at, c.day, s.value, c.stated_at, c.source_id
-FROM unnest($1::text[], $2::text::numeric[], $3::integer[]) AS s (object_id, value, chunk)
-JOIN unnest($4::integer[], $5::smallint[], $6::date[], $7::timestamptz[], $8::timestamptz[], $9::integer[])
-    AS c (chunk, counter_no, day, measured_at, stated_at, source_id) USING (chunk)
+FROM unnest($1::text[], $2::text[], $3::smallint[], $4::date[], $5::timestamptz[], $6::timestamptz[], $7::integer[])
+    AS c (object_ids, numbers, counter_no, day, measured_at, stated_at, source_id)
+CROSS JOIN LATERAL ROWS FROM (jsonb_array_elements_text(c.object_ids::jsonb), unnest(c.numbers::numeric[]))
+    AS s (object_id, value)
 ORDER BY s.object_id, c.counter_no, c.measured_at, c.day, c.stated_at DESC, s.value DESC
 ON CONFLICT (object_id, counter_no, measured_at, day) DO UPDATE SET
     value = excluded.value, stated_at = excluded.stated_at, source_id = excluded.source_id

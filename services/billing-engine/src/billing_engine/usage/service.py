@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final
@@ -17,7 +18,7 @@ from tallyport.messaging.record import Record, UnusableRecordError
 from tallyport.messaging.unit_of_work import UnitOfWork
 
 from billing_engine.usage import store
-from billing_engine.usage.model import Chunk, day_problem, read_quickly, read_thoroughly
+from billing_engine.usage.model import Chunk, DayWindow, read_quickly, read_thoroughly
 
 MAX_KNOWN_OBJECTS: Final = 5_000_000
 """Entries of the id dictionary before it starts afresh; a million take about 120 MB."""
@@ -60,17 +61,15 @@ class UsageService:
     async def __call__(self, uow: UnitOfWork, records: Sequence[Record]) -> None:
         """Apply one poll of ``usage.samples``."""
         usable: list[tuple[Record, Envelope, Chunk]] = []
-        today = uow.now().date()
+        window = DayWindow.around(uow.now().date())
         for record in records:
             try:
-                usable.append((record, *self._read(record, thoroughly=len(records) == 1)))
+                envelope, chunk = self._read(record, thoroughly=len(records) == 1)
+                window.check(chunk.day)
             except UnusableRecordError as error:
                 uow.reject(record, str(error))
-                continue
-            problem = day_problem(usable[-1][2].day, today)
-            if problem is not None:
-                usable.pop()
-                uow.reject(record, problem)
+            else:
+                usable.append((record, envelope, chunk))
         fresh = await self._accept(uow, usable)
         if fresh:
             await self._prepare(fresh)
@@ -80,7 +79,8 @@ class UsageService:
     def _read(self, record: Record, *, thoroughly: bool) -> tuple[Envelope, Chunk]:
         check_size(record, DEFAULT_MAX_RECORD_BYTES)
         envelope = read_envelope(record)
-        reader_for(envelope, {UsageChunk.TYPE: UsageChunk.read})
+        if envelope.type != UsageChunk.TYPE:
+            reader_for(envelope, {UsageChunk.TYPE: UsageChunk.read})
         raw = record.value or b""
         chunk = None if thoroughly else read_quickly(raw)
         if chunk is None:
@@ -127,39 +127,35 @@ class UsageService:
         self._days |= days
 
     async def _store(self, uow: UnitOfWork, fresh: Sequence[tuple[int, Envelope, Chunk]]) -> None:
-        await self._learn(uow.connection, fresh)
-        keys = self._keys
-        known, unknown = store.SampleColumns(), store.SampleColumns()
-        for source_id, envelope, chunk in fresh:
-            shared: dict[str, Any] = {
-                "counter_no": self._counters[chunk.counter],
-                "day": chunk.day,
-                "measured_at": chunk.measured_at,
-                "stated_at": envelope.time,
-                "source_id": source_id,
-            }
-            found = [keys.get(object_id) for object_id in chunk.object_ids]
-            if None not in found:
-                known.add_samples(known.add_chunk(**shared), found, chunk.numbers)
+        resolved = [list(map(self._keys.get, chunk.object_ids)) for _, _, chunk in fresh]
+        if any(None in keys for keys in resolved):
+            resolved = await self._learn(uow.connection, fresh)
+        known, unknown = store.Columns(), store.Columns()
+        parked = 0
+        for keys, (source_id, envelope, chunk) in zip(resolved, fresh, strict=True):
+            shared = store.Shared(self._counters[chunk.counter], chunk.day, chunk.measured_at, envelope.time, source_id)
+            if None not in keys:
+                known.add("{" + ",".join(map(str, keys)) + "}", chunk.numbers, shared)
                 continue
-            pairs = list(zip(found, chunk.object_ids, chunk.numbers.split(","), strict=True))
+            pairs = list(zip(keys, chunk.object_ids, chunk.numbers.split(","), strict=True))
             here = [(key, number) for key, _, number in pairs if key is not None]
             away = [(object_id, number) for key, object_id, number in pairs if key is None]
             if here:
-                known.add_samples(known.add_chunk(**shared), [key for key, _ in here], ",".join(n for _, n in here))
-            unknown.add_samples(unknown.add_chunk(**shared), [one for one, _ in away], ",".join(n for _, n in away))
+                known.add("{" + ",".join(str(k) for k, _ in here) + "}", ",".join(n for _, n in here), shared)
+            unknown.add(json.dumps([one for one, _ in away]), ",".join(n for _, n in away), shared)
+            parked += len(away)
         if known.keys:
             await store.put_samples(uow.connection, known)
-        if unknown.keys:
+        if parked:
             await store.park_samples(uow.connection, unknown)
-            uow.park(len(unknown.keys))
+            uow.park(parked)
 
-    async def _learn(self, connection: Any, fresh: Sequence[tuple[int, Envelope, Chunk]]) -> None:
-        """Ask the database about the ids this process has not met."""
+    async def _learn(self, connection: Any, fresh: Sequence[tuple[int, Envelope, Chunk]]) -> list[list[int | None]]:
+        """Ask the database about the ids this process has not met, and resolve again."""
         keys = self._keys
         strangers = {one for _, _, chunk in fresh for one in chunk.object_ids if one not in keys}
-        if strangers:
-            if len(keys) + len(strangers) > MAX_KNOWN_OBJECTS:
-                keys.clear()
-                strangers = {one for _, _, chunk in fresh for one in chunk.object_ids}
-            keys.update(await store.object_keys(connection, sorted(strangers)))
+        if len(keys) + len(strangers) > MAX_KNOWN_OBJECTS:
+            keys.clear()
+            strangers = {one for _, _, chunk in fresh for one in chunk.object_ids}
+        keys.update(await store.object_keys(connection, sorted(strangers)))
+        return [list(map(keys.get, chunk.object_ids)) for _, _, chunk in fresh]

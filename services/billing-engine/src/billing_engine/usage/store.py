@@ -15,59 +15,48 @@ _QUERIES: Final = load_queries("billing_engine.usage")
 Connection = Any  # an asyncpg connection, from a pool or not
 
 
-@dataclass(slots=True)
-class SampleColumns:
-    """A poll's samples in columns: one entry a sample, and one entry a chunk for what its samples share.
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the samples of a chunk have in common."""
 
-    ``keys`` are object keys (int) or, for parked samples, object ids (str).
+    counter_no: int
+    day: date
+    measured_at: datetime
+    stated_at: datetime
+    source_id: int
+
+
+@dataclass(slots=True)
+class Columns:
+    """A poll's chunks in columns, as the statements take them.
+
+    ``keys`` and ``numbers`` are text that PostgreSQL reads as arrays, which is faster than Python making the objects.
     """
 
-    keys: list[Any] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
     numbers: list[str] = field(default_factory=list)
-    positions: list[int] = field(default_factory=list)
-    chunks: list[int] = field(default_factory=list)
-    counters: list[int] = field(default_factory=list)
-    days: list[date] = field(default_factory=list)
-    measured: list[datetime] = field(default_factory=list)
-    stated: list[datetime] = field(default_factory=list)
-    sources: list[int] = field(default_factory=list)
+    shared: list[Shared] = field(default_factory=list)
 
-    def add_chunk(
-        self, *, counter_no: int, day: date, measured_at: datetime, stated_at: datetime, source_id: int
-    ) -> int:
-        """Open a chunk; returns its position."""
-        position = len(self.chunks)
-        self.chunks.append(position)
-        self.counters.append(counter_no)
-        self.days.append(day)
-        self.measured.append(measured_at)
-        self.stated.append(stated_at)
-        self.sources.append(source_id)
-        return position
-
-    def add_samples(self, position: int, keys: Sequence[Any], numbers: str) -> None:
-        """Add the samples of the chunk at ``position``; ``numbers`` is joined by commas."""
-        self.keys.extend(keys)
-        self.numbers.append(numbers)
-        self.positions.extend([position] * len(keys))
+    def add(self, keys: str, numbers: str, shared: Shared) -> None:
+        """Add one chunk; ``numbers`` is joined by commas."""
+        self.keys.append(keys)
+        self.numbers.append("{" + numbers + "}")
+        self.shared.append(shared)
 
     def parameters(self) -> tuple[Any, ...]:
         """In the order of the statements' parameters."""
         return (
             self.keys,
-            # Text, not Decimal objects: PostgreSQL reads an array literal of numbers faster than Python makes them.
-            "{" + ",".join(self.numbers) + "}",
-            self.positions,
-            self.chunks,
-            self.counters,
-            self.days,
-            self.measured,
-            self.stated,
-            self.sources,
+            self.numbers,
+            [one.counter_no for one in self.shared],
+            [one.day for one in self.shared],
+            [one.measured_at for one in self.shared],
+            [one.stated_at for one in self.shared],
+            [one.source_id for one in self.shared],
         )
 
 
-async def put_samples(connection: Connection, columns: SampleColumns) -> None:
+async def put_samples(connection: Connection, columns: Columns) -> None:
     """Store samples of known objects: plainly first, and with care where some are there already."""
     parameters = columns.parameters()
     try:
@@ -77,7 +66,7 @@ async def put_samples(connection: Connection, columns: SampleColumns) -> None:
         await connection.execute(_QUERIES["merge_samples"], *parameters)
 
 
-async def park_samples(connection: Connection, columns: SampleColumns) -> None:
+async def park_samples(connection: Connection, columns: Columns) -> None:
     """Keep samples of unknown objects."""
     await connection.execute(_QUERIES["park_samples"], *columns.parameters())
 
