@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 from pydantic import ValidationError
-from tallyport.contracts.catalog import CatalogDocument, CounterQuantity, Service
+from tallyport.contracts.catalog import CatalogDocument, CounterQuantity, Override, Service
 from tallyport.money import NotANumberError, parse_decimal
 
 from tallyport_local.errors import InvalidInputError
@@ -167,23 +167,21 @@ def _duplicates(named: Sequence[tuple[Place, str]], what: str) -> Iterator[tuple
         seen.add(name)
 
 
+def _level(override: Override) -> str:
+    """What an override is about: there may be one for each plan at each level."""
+    if override.organisation:
+        return f"{override.plan} of organisation {override.organisation}"
+    return f"{override.plan} of location {override.location}"
+
+
 def _of_service(service: Service, place: Place, known_plans: set[str]) -> Iterator[tuple[Place, str]]:
-    yield from _duplicates(
-        [((*place, "counters", k, "name"), c.name) for k, c in enumerate(service.counters)], "counter"
-    )
-    yield from _duplicates(
-        [((*place, "billing_units", k, "id"), u.id) for k, u in enumerate(service.billing_units)], "billing unit"
-    )
-    yield from _duplicates(
-        [
-            (
-                (*place, "overrides", k),
-                f"{o.plan} at {'organisation' if o.organisation else 'location'} {o.organisation or o.location}",
-            )
-            for k, o in enumerate(service.overrides)
-        ],
-        "override",
-    )
+    names: list[tuple[str, list[tuple[Place, str]]]] = [
+        ("counter", [((*place, "counters", k, "name"), one.name) for k, one in enumerate(service.counters)]),
+        ("billing unit", [((*place, "billing_units", k, "id"), one.id) for k, one in enumerate(service.billing_units)]),
+        ("override", [((*place, "overrides", k), _level(one)) for k, one in enumerate(service.overrides)]),
+    ]
+    for what, named in names:
+        yield from _duplicates(named, what)
     counters = {counter.name for counter in service.counters}
     for k, unit in enumerate(service.billing_units):
         if isinstance(unit.quantity, CounterQuantity) and unit.quantity.counter not in counters:

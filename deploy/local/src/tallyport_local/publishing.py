@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,12 +13,12 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata, TopicPartition
-
 from tallyport.contracts.base import Contract
 from tallyport.messaging.envelope import Envelope
 from tallyport.messaging.kafka import admin as kafka_admin
 from tallyport.messaging.kafka import producer as kafka_producer
 from tallyport.settings import KafkaSettings
+
 from tallyport_local.errors import OperationFailedError, StillWaitingError
 
 CLIENT_ID: Final = "tallyport-cli"

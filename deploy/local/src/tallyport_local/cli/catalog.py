@@ -90,7 +90,9 @@ def publish(
 
 @command(schema, "show")
 def show_schema(
-    service: Annotated[str, typer.Argument(help="The service's id.")], data: DataOption = None, as_json: JsonOption = False  # noqa: FBT002 - typer's way
+    service: Annotated[str, typer.Argument(help="The service's id.")],
+    data: DataOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - typer's way
 ) -> None:
     """Show the published version of a service's schema and its draft."""
     answer = Installation(data_folder(data)).call(ENGINE, "GET", f"/v1/services/{service}/schema")

@@ -10,8 +10,8 @@ from typing import Annotated, BinaryIO, Final
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
 from tallyport.messaging.envelope import new_event_id
+
 from tallyport_local.cli.root import DataOption, app, command, data_folder, err, new_app, out
 from tallyport_local.directory_jsonl import read_directory
 from tallyport_local.errors import InvalidInputError

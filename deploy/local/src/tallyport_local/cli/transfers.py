@@ -32,7 +32,9 @@ def _date(value: datetime | None) -> str | None:
     return value.date().isoformat() if value else None
 
 
-def _begin(installation: Installation, batch_date: str | None, from_step: str | None, *, resume: bool) -> dict[str, Any]:
+def _begin(
+    installation: Installation, batch_date: str | None, from_step: str | None, *, resume: bool
+) -> dict[str, Any]:
     if from_step is not None and from_step not in STEPS:
         raise InvalidInputError(f"there is no step {from_step!r}; there are {', '.join(STEPS)}")
     body = {"batch_date": batch_date, "from_step": from_step, "resume": resume}
@@ -206,7 +208,9 @@ def _print_verification(rows: list[dict[str, Any]]) -> None:
         reason = row.get("first_difference") or (row["chain"] if row["chain"] != "ok" else "differs")
         result = "[green]unchanged[/green]" if row["ok"] else f"[red]{reason}[/red]"
         lines = "" if row["lines"] is None else str(row["lines"])
-        table.add_row(row["batch_date"], str(row["revision"]), row["service"], lines, result, row.get("recomputed") or "")
+        table.add_row(
+            row["batch_date"], str(row["revision"]), row["service"], lines, result, row.get("recomputed") or ""
+        )
     out.print(table)
     if not rows:
         out.print("no batches in that range")
