@@ -37,7 +37,7 @@ def new_enough(uv: str) -> bool:
 
 
 def with_pip(folder: Path) -> Path | None:
-    """Install uv with pip, which knows the machine's mirrors and certificates; None where Python cannot make environments."""
+    """Install uv with pip, which knows the machine's mirrors; None where Python cannot make environments."""
     environment = folder / "uv-environment"
     try:
         subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True, capture_output=True)

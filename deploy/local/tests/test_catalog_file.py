@@ -17,7 +17,7 @@ services:
     plans:
       - {id: HE-STD, type: customer_plan, name: Standard, currency: EUR,
          properties: {sales_price: "10.00", cost_price: "6.00", stock_code: HE-STD}}
-      - {id: HE-GOLD, type: user_plan, name: Gold, currency: EUR, properties: {sales_price: "4", price_per_mb: "0.0015"}}
+      - {id: HE-GOLD, type: user_plan, name: Gold, currency: EUR, properties: {sales_price: "4", price_per_mb: "0.01"}}
     billing_units:
       - {id: he-instance, plan_type: customer_plan, unit: instance, quantity: status, price: sales_price}
       - {id: he-user, plan_type: user_plan, unit: user, quantity: {counter: DiskUsageMB}, price: price_per_mb}
@@ -47,7 +47,7 @@ def test_the_documented_catalogue_is_valid(tmp_path: Path) -> None:
         ("name: Hosted Exchange", "nam: Hosted Exchange", 3, "services[0].nam", "no such field"),
         ("counter: DiskUsageMB", "counter: Disk", 11, "services[0].billing_units[1].quantity.counter", "no counter"),
         ("plan: HE-GOLD", "plan: HE-LEAD", 13, "services[0].overrides[0].plan", "no plan 'HE-LEAD'"),
-        ('price_per_mb: "0.0015"', 'price_per_mb: "cheap"', 8, "services[0].plans[1].properties.price_per_mb", "price"),
+        ('price_per_mb: "0.01"', 'price_per_mb: "cheap"', 8, "services[0].plans[1].properties.price_per_mb", "price"),
         ('cost_price: "6.00"', 'cost_price: "6,00"', 7, "services[0].plans[0].properties.cost_price", "price"),
         ("id: HE-GOLD, type", "id: HE-STD, type", 8, "services[0].plans[1].id", "two plans 'HE-STD'"),
         ("id: he-user,", "id: he-instance,", 11, "services[0].billing_units[1].id", "two billing units"),
