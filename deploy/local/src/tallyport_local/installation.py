@@ -54,8 +54,10 @@ class Installation:
         if named:
             return named.rstrip("/")
         part = self._state.parts.get(service)
-        if part is None or part.url is None or self._state.phase not in {"ready", "starting"}:
+        if self._state.phase not in {"ready", "starting"}:
             raise self._not_running()
+        if part is None or part.url is None:
+            raise NotRunningError(f"the stack in {self._folder.root} runs without {service}")
         return part.url
 
     def client(self, service: str, timeout_seconds: float = TIMEOUT_SECONDS) -> httpx.Client:

@@ -100,10 +100,11 @@ def show_schema(
         out.print_json(data=answer)
         return
     for name in ("published", "draft"):
-        part = answer.get(name)
-        version = f" version {part['version']}" if part and part.get("version") else ""
-        out.print(f"[bold]{name}[/bold]{version}" if part else f"[bold]{name}[/bold]: none")
-        for unit in (part or {}).get("units", []):
+        part = answer.get(name) or {}
+        units = part if isinstance(part, list) else part.get("units", [])
+        version = f" version {part['version']}" if isinstance(part, dict) and part.get("version") else ""
+        out.print(f"[bold]{name}[/bold]{version}" + ("" if units else ": none"))
+        for unit in units:
             quantity = unit.get("quantity", "status")
             counted = quantity["counter"] if isinstance(quantity, dict) else quantity
             out.print(f"  {unit['id']}: {unit['unit']} by {counted} at {unit.get('price')}", markup=False)
