@@ -91,8 +91,12 @@ class Part:
         """End it with SIGKILL. Supervision starts it again, unless it shall ``stay_down``."""
         if stay_down:
             await self._end(kill=True)
-        elif self._child and self._child.running:
-            await self._child.kill()
+            return
+        child = self._child
+        if child and child.running:
+            await child.kill()
+            async with self._moved:  # noticed by the supervision, so that `wait_ready` waits for the next one
+                await self._moved.wait_for(lambda: self._child is not child or self.state.phase != "ready")
 
     async def _end(self, *, kill: bool) -> None:
         self._wanted = False

@@ -8,6 +8,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ MAX_LOG_BYTES: Final = 16 * 1024 * 1024
 KEPT_LOGS: Final = 3
 _START_TOLERANCE_SECONDS: Final = 2.0
 _PR_SET_PDEATHSIG: Final = 1
+_POLL_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,22 @@ class Identity(BaseModel):
         return self.process() is not None
 
 
+def _runs(process: psutil.Process) -> bool:
+    """Whether it still runs. One that has ended but was not yet collected by its parent does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _wait_ended(processes: Iterable[psutil.Process], patience_seconds: float) -> list[psutil.Process]:
+    """Wait until none of them runs; gives those that still do when the patience is over."""
+    deadline = time.monotonic() + patience_seconds
+    while (left := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    return left
+
+
 def end(identities: Iterable[Identity], *, patience_seconds: float, ask: signal.Signals = signal.SIGTERM) -> list[int]:
     """Ask processes of an earlier run to stop, wait, then kill what is left with its children. Gives the ended pids."""
     processes = [process for identity in identities if (process := identity.process())]
@@ -86,11 +104,10 @@ def end(identities: Iterable[Identity], *, patience_seconds: float, ask: signal.
         with contextlib.suppress(psutil.Error):
             with_children.extend(process.children(recursive=True))
             process.send_signal(ask)
-    _gone, left = psutil.wait_procs(with_children, timeout=patience_seconds)
-    for process in left:
+    for process in _wait_ended(with_children, patience_seconds):
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(left, timeout=patience_seconds)
+    _wait_ended(with_children, patience_seconds)
     return [process.pid for process in processes]
 
 
@@ -190,7 +207,7 @@ class Child:
             with contextlib.suppress(psutil.Error):
                 child.kill()
         await self._process.wait()
-        await asyncio.to_thread(psutil.wait_procs, children, timeout=10)
+        await asyncio.to_thread(_wait_ended, children, 10.0)
 
 
 async def run_to_end(launch: Launch, timeout_seconds: float) -> int:

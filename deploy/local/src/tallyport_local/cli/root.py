@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
 from rich.console import Console
 
 from tallyport_local.errors import TallyportError
@@ -44,6 +46,12 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
             except TallyportError as error:
                 err.print(f"[red]error:[/red] {_escaped(str(error))}")
                 raise typer.Exit(error.exit_code) from None
+            except ValidationError as error:
+                err.print(f"[red]error:[/red] {_escaped(str(error))}")
+                raise typer.Exit(2) from None
+            except (KafkaError, OSError) as error:
+                err.print(f"[red]error:[/red] {_escaped(f'{type(error).__name__}: {error}')}")
+                raise typer.Exit(1) from None
             except KeyboardInterrupt:
                 raise typer.Exit(130) from None
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import asyncpg
@@ -72,3 +75,25 @@ async def ensure_databases(admin_dsn: str, admin_password: str | None, passwords
                 await create_database(connection, database, service_database=database)
     finally:
         await connection.close()
+
+
+def _read(folder: Path, name: str) -> str:
+    return (folder / name).read_text(encoding="utf-8").strip()
+
+
+def main() -> None:
+    """A one-shot job for installations that are not local: make the roles and databases of every service.
+
+    TALLYPORT_POSTGRES_ADMIN_DSN names the server, without a password; TALLYPORT_SECRETS_DIR is a folder with the file
+    ``postgres-admin`` and one for each role, named after it.
+    """
+    folder = Path(os.environ["TALLYPORT_SECRETS_DIR"])
+    databases = ("billing_engine", "notifier", "report_builder")
+    passwords = {role: _read(folder, role) for role in roles_of(databases)}
+    asyncio.run(
+        ensure_databases(os.environ["TALLYPORT_POSTGRES_ADMIN_DSN"], _read(folder, "postgres-admin"), passwords)
+    )
+
+
+if __name__ == "__main__":
+    main()
