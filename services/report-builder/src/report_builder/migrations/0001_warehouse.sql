@@ -65,10 +65,9 @@ CREATE TABLE batch_line (
     flags           text     COLLATE "C",
     quantity_source text     COLLATE "C",
     price_source    text     COLLATE "C"
-) PARTITION BY RANGE (batch_date);
-
--- Reports read a batch in this order without sorting it. Chunks come in this order too, so filling it is an append.
-CREATE INDEX batch_line_report_order ON batch_line (batch_date, revision, customer_id, service, unit, object_id);
+) PARTITION BY LIST (batch_date);
+-- A partition holds one date and has no index: a report, like a verification, reads a whole date, which the parallel
+-- scan of its partition does best, and sorting it costs less than half of what keeping an order while loading would.
 
 CREATE TABLE batch_organisation (
     batch_date date    NOT NULL,
@@ -130,13 +129,12 @@ $$;
 CREATE TRIGGER loaded_never_changes BEFORE UPDATE OR DELETE ON batch
     FOR EACH ROW EXECUTE FUNCTION keep_loaded_batch();
 
--- The runtime role makes no tables. This lets it have the one kind it needs: the month's partition of the lines. The
--- partition is attached, not created in place, because that does not wait for reports that are reading other months.
+-- The runtime role makes no tables. This lets it have the one kind it needs: the date's partition of the lines. The
+-- partition is attached, not created in place, because that does not wait for reports that are reading other dates.
 CREATE FUNCTION ensure_line_partition(day date) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    first_day date := date_trunc('month', day)::date;
-    partition_name text := 'batch_line_' || to_char(day, 'YYYY_MM');
+    partition_name text := 'batch_line_' || to_char(day, 'YYYY_MM_DD');
 BEGIN
     IF day < '2000-01-01' OR day >= '2200-01-01' THEN
         RAISE EXCEPTION 'batch date % is not between 2000 and 2199', day USING ERRCODE = 'datetime_field_overflow';
@@ -149,10 +147,7 @@ BEGIN
         RETURN;
     END IF;
     EXECUTE format('CREATE TABLE public.%I (LIKE public.batch_line INCLUDING ALL)', partition_name);
-    EXECUTE format(
-        'ALTER TABLE public.batch_line ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
-        partition_name, first_day, (first_day + interval '1 month')::date
-    );
+    EXECUTE format('ALTER TABLE public.batch_line ATTACH PARTITION public.%I FOR VALUES IN (%L)', partition_name, day);
     EXECUTE format(
         'CREATE TRIGGER never_emptied BEFORE TRUNCATE ON public.%I EXECUTE FUNCTION public.refuse_change()',
         partition_name

@@ -6,7 +6,7 @@ ORDER BY batch_date, revision
 ON CONFLICT DO NOTHING
 
 -- name: ensure_line_partition
--- Have the month's partition of the lines.
+-- Have the date's partition of the lines.
 SELECT ensure_line_partition($1)
 
 -- name: enter_chunks

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 from tallyport.batch_hash import ChunkFact
@@ -17,7 +17,7 @@ from tallyport.postgres.queries import load_queries
 from report_builder.warehouse.chunks import csv_blocks
 from report_builder.warehouse.model import Batch, BatchKey, BatchState, Expected, Found, ReceivedChunk
 
-Connection = asyncpg.Connection[asyncpg.Record]
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _QUERIES: Final = load_queries("report_builder.warehouse")
 _PLACE: Final = ("batch_date", "revision", "sequence", "position")
 _TABLES: Final = {
@@ -35,7 +35,7 @@ class UnknownBatchError(LookupError):
 async def ensure_batches(connection: Connection, batches: Iterable[BatchKey]) -> None:
     """Know of ``batches`` and have room for their lines."""
     known = sorted(set(batches))
-    for day in sorted({day.replace(day=1) for day, _ in known}):
+    for day in sorted({day for day, _ in known}):
         await connection.execute(_QUERIES["ensure_line_partition"], day)
     await connection.execute(_QUERIES["ensure_batches"], [key[0] for key in known], [key[1] for key in known])
 
