@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 from lxml import etree
 from tallyport.money import plain
@@ -57,8 +57,8 @@ class SchemaCheck:
             self._parser.feed(raw)
         except etree.XMLSyntaxError as error:
             raise DocumentError(f"the document does not follow its schema: {error}") from None
-        finished = [cast("etree._Element", event[1]) for event in self._parser.read_events()]
-        node: etree._Element | None = finished[-1] if finished else None
+        finished = [cast("Any", event[1]) for event in self._parser.read_events()]
+        node: Any = finished[-1] if finished else None
         del finished
         while node is not None:
             parent = node.getparent()

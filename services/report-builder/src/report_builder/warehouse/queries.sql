@@ -154,3 +154,57 @@ FROM batch b
 WHERE b.state = 'loading'
 ORDER BY b.batch_date DESC, b.revision DESC
 LIMIT 100
+
+-- name: current_batches
+-- The revisions reports of these dates, inclusive, are made from.
+SELECT
+    b.batch_date, b.revision, b.state, true AS current, b.expected_chunks AS chunks, b.expected_lines AS lines,
+    b.expected_sha256 AS sha256, b.previous_date, b.previous_revision, b.previous_sha256, b.totals, b.completeness,
+    b.reason
+FROM batch_current
+JOIN batch b USING (batch_date, revision)
+WHERE b.batch_date BETWEEN $1 AND $2
+ORDER BY b.batch_date
+
+-- name: organisations_below
+-- An organisation and all below it, in the tree as the batch froze it.
+WITH RECURSIVE below (id) AS (
+    SELECT id FROM batch_organisation WHERE batch_date = $1 AND revision = $2 AND id = $3
+    UNION
+    SELECT o.id
+    FROM below
+    JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.parent = below.id
+)
+SELECT id FROM below
+
+-- name: organisation_name
+-- What an organisation was called when the batch was frozen.
+SELECT coalesce(name, id) FROM batch_organisation WHERE batch_date = $1 AND revision = $2 AND id = $3
+
+-- name: sums_by_currency
+-- Lines and sum of totals per currency, of some customers or of all.
+SELECT currency, count(*) AS lines, sum(total) AS total
+FROM batch_line
+WHERE batch_date = $1 AND revision = $2 AND ($3::text[] IS NULL OR customer_id = ANY ($3::text[]))
+GROUP BY currency
+
+-- name: sums_by_customer
+-- Lines and sum of totals per customer and currency, of some customers or of all.
+SELECT s.customer_id, coalesce(o.name, '') AS customer_name, s.currency, s.lines, s.total
+FROM (
+    SELECT customer_id, currency, count(*) AS lines, sum(total) AS total
+    FROM batch_line
+    WHERE batch_date = $1 AND revision = $2 AND ($3::text[] IS NULL OR customer_id = ANY ($3::text[]))
+    GROUP BY customer_id, currency
+) s
+LEFT JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.id = s.customer_id
+
+-- name: report_rows
+-- A batch's lines as the customer detail has them, of some customers or of all; place last, so that the order is total.
+SELECT
+    l.customer_id, o.name AS customer_name, l.service, l.plan_type, l.unit, l.object_id, l.description, l.name,
+    l.stock_code, l.unit_code, l.quantity, l.sales_price, l.total, l.currency, l.kind, l.flags
+FROM batch_line l
+LEFT JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.id = l.customer_id
+WHERE l.batch_date = $1 AND l.revision = $2 AND ($3::text[] IS NULL OR l.customer_id = ANY ($3::text[]))
+ORDER BY l.customer_id, l.service, l.unit, l.object_id, l.sequence, l.position

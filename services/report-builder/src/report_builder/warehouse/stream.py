@@ -83,7 +83,7 @@ async def apply_transfers(uow: UnitOfWork, events: Sequence[Event[Any]]) -> None
             await service.abandoned(uow, transfer)
 
 
-def subscriptions(sources: SourceNumbers) -> list[Subscription]:
+def warehouse_subscriptions(sources: SourceNumbers) -> list[Subscription]:
     """What the warehouse reads."""
     return [
         Subscription(
