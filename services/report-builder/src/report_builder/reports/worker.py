@@ -79,6 +79,9 @@ class ReportWorker:
             except ReportAwayError as error:
                 log.warning("reports_wait", error=str(error))
                 await backoff.wait()
+            except Exception:  # a defect met by one report must not keep all others waiting; its attempts are counted
+                log.exception("report_attempt_broke")
+                await backoff.wait()
             else:
                 backoff.reset()
                 if not worked:
