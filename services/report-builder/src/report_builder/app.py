@@ -1,0 +1,116 @@
+"""The report builder, built and wired."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import asyncpg
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from tallyport.access.tokens import TokenStore
+from tallyport.clock import SystemClock
+from tallyport.messaging.runtime import MessagingRuntime
+from tallyport.observability.http import serve, service_app
+from tallyport.postgres.migrations import Migration, read_migrations
+from tallyport.postgres.pool import open_pool
+
+from report_builder.artifacts.store import open_store
+from report_builder.reports import store as report_store
+from report_builder.reports.api import reports_router
+from report_builder.reports.service import ReportService
+from report_builder.reports.stream import reports_subscription
+from report_builder.reports.worker import ReportWorker
+from report_builder.settings import ReportBuilderSettings
+from report_builder.warehouse import store as warehouse_store
+from report_builder.warehouse.api import warehouse_router
+from report_builder.warehouse.stream import warehouse_subscriptions
+
+SERVICE = "report-builder"
+
+
+def migrations() -> list[Migration]:
+    """The report builder's tables, after those of the messaging core."""
+    return [*read_migrations("messaging", "tallyport.messaging"), *read_migrations(SERVICE, "report_builder")]
+
+
+class ReportBuilder:
+    """The running parts, and what the health and status endpoints ask of them."""
+
+    def __init__(
+        self, settings: ReportBuilderSettings, pool: asyncpg.Pool[asyncpg.Record], registry: CollectorRegistry
+    ) -> None:
+        self._pool = pool
+        self._loops = settings.reports.concurrent_renders
+        clock = SystemClock()
+        self.objects = open_store(settings.object_store.url, settings.object_store.options())
+        self.messaging = MessagingRuntime(
+            service=SERVICE,
+            kafka=settings.kafka,
+            database=settings.database,
+            pool=pool,
+            clock=clock,
+            registry=registry,
+        )
+        self.reports = ReportService(pool, self.messaging.unit_of_work, on_request=self._wake)
+        self.worker = ReportWorker(
+            pool=pool,
+            service=self.reports,
+            database=settings.database,
+            objects=settings.object_store,
+            max_attempts=settings.reports.max_attempts,
+        )
+        sources = self.messaging.sources
+        self.messaging.subscribe([*warehouse_subscriptions(sources), reports_subscription(self.reports, sources)])
+
+    def _wake(self) -> None:
+        self.worker.wake()
+
+    async def reasons_not_ready(self) -> list[str]:
+        """Why the service should get no work."""
+        return await self.messaging.reasons_not_ready()
+
+    async def status(self) -> dict[str, Any]:
+        """Consumers, outbox, open reports and batches that are not whole."""
+        async with self._pool.acquire() as connection:
+            session: Any = connection
+            reports = await report_store.count_open(session)
+            loading = await warehouse_store.loading_batches(session)
+        return {**await self.messaging.status(), "reports": reports, "loading_batches": loading}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Everything runs while the block does."""
+        await asyncio.to_thread(self.objects.sweep)
+        async with self.messaging:
+            tasks = [asyncio.create_task(self.worker.run(), name=f"reports-{n}") for n in range(self._loops)]
+            try:
+                yield
+            finally:
+                self.worker.stop()
+                _, late = await asyncio.wait(tasks, timeout=5)
+                for task in late:
+                    task.cancel()
+
+
+def application(
+    builder: ReportBuilder, pool: asyncpg.Pool[asyncpg.Record], tokens: TokenStore, registry: CollectorRegistry
+) -> FastAPI:
+    """The HTTP face."""
+    app = service_app(SERVICE, tokens=tokens, registry=registry, health=builder, lifespan=builder.running)
+    app.include_router(warehouse_router(pool))
+    app.include_router(reports_router(builder.reports, builder.messaging.unit_of_work, builder.objects))
+    return app
+
+
+async def run(settings: ReportBuilderSettings) -> None:
+    """Serve until told to stop."""
+    registry = CollectorRegistry()
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(settings.database, SERVICE)
+        stack.push_async_callback(pool.close)
+        tokens = TokenStore.from_file(settings.http.tokens_file)
+        builder = ReportBuilder(settings, pool, registry)
+        await serve(application(builder, pool, tokens, registry), settings.http)

@@ -1,0 +1,167 @@
+"""Object storage: put once, never overwrite."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Protocol
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import from_url
+
+from report_builder.artifacts.model import Artifact, ArtifactConflictError
+
+_BLOCK_BYTES: Final = 1024 * 1024
+_STALE_SECONDS: Final = 24 * 3600
+
+
+class ArtifactStore(Protocol):
+    """Where artifacts are kept."""
+
+    def staging(self) -> Path:
+        """A folder for files that are not artifacts yet."""
+        ...
+
+    def put(self, key: str, file: Path) -> Artifact:
+        """Keep ``file`` under ``key``; the same content being there already is as good.
+
+        Raises:
+            ArtifactConflictError: another content is there.
+        """
+        ...
+
+    def read(self, key: str) -> AsyncIterator[bytes]:
+        """The artifact's bytes, in blocks."""
+        ...
+
+    def sweep(self) -> None:
+        """Remove what killed processes left in the staging folder long ago."""
+        ...
+
+
+def open_store(url: str, options: dict[str, Any]) -> ArtifactStore:
+    """The store that ``url`` names."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return FolderStore(Path(unquote(parts.path)))
+    return CloudStore(url, options)
+
+
+class FolderStore:
+    """A folder. A file is made beside its place, made durable, and linked: it is there whole or not at all."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def staging(self) -> Path:
+        """A folder on the same file system, so that linking works."""
+        folder = self._root / ".staging"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def put(self, key: str, file: Path) -> Artifact:
+        """Keep the file; see ``ArtifactStore``."""
+        sha256, size = _digest(file)
+        target = self._root / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+        try:
+            os.link(file, target)
+        except FileExistsError:
+            _same(key, sha256, _digest(target)[0])
+        _make_durable(target.parent)
+        return Artifact(key, target.absolute().as_uri(), size, sha256)
+
+    async def read(self, key: str) -> AsyncIterator[bytes]:
+        """The artifact's bytes, in blocks."""
+        with (self._root / key).open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                yield block
+
+    def sweep(self) -> None:
+        """Remove what killed processes left; no render takes as long as a day."""
+        oldest = time.time() - _STALE_SECONDS
+        for path in self.staging().glob("*.part"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+
+
+class CloudStore:
+    """A bucket: S3, Google or Azure, through obstore."""
+
+    def __init__(self, url: str, options: dict[str, Any]) -> None:
+        self._url = url.rstrip("/")
+        self._store: Any = from_url(url, **options)
+
+    def staging(self) -> Path:
+        """The machine's folder for temporary files."""
+        return Path(tempfile.gettempdir())
+
+    def put(self, key: str, file: Path) -> Artifact:
+        """Keep the file; see ``ArtifactStore``."""
+        sha256, size = _digest(file)
+        try:
+            with file.open("rb") as opened:
+                # Mapped, not read: a conditional put is one request, and its body may be larger than memory should be.
+                body = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
+                obstore.put(self._store, key, body, mode="create", use_multipart=False)
+        except AlreadyExistsError:
+            found = hashlib.sha256()
+            for block in obstore.get(self._store, key).stream(min_chunk_size=_BLOCK_BYTES):
+                found.update(block)
+            _same(key, sha256, found.hexdigest())
+        return Artifact(key, f"{self._url}/{key}", size, sha256)
+
+    async def read(self, key: str) -> AsyncIterator[bytes]:
+        """The artifact's bytes, in blocks."""
+        answer = await obstore.get_async(self._store, key)
+        async for block in answer.stream(min_chunk_size=_BLOCK_BYTES):
+            yield bytes(block)
+
+    def sweep(self) -> None:
+        """The machine cleans its folder for temporary files itself."""
+
+
+@contextmanager
+def staged(store: ArtifactStore) -> Iterator[tuple[Path, BinaryIO]]:
+    """A file to write that is gone when the block ends; what was put stays."""
+    path = store.staging() / f"{secrets.token_hex(16)}.part"
+    try:
+        with path.open("xb", buffering=_BLOCK_BYTES) as file:
+            yield path, file
+    finally:
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _digest(file: Path) -> tuple[str, int]:
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        return digest, opened.tell()
+
+
+def _same(key: str, sha256: str, found: str) -> None:
+    if sha256 != found:
+        raise ArtifactConflictError(
+            f"{key} exists with the SHA-256 {found}, not {sha256}; nothing was overwritten. Ask for the report under "
+            "another id"
+        )
+
+
+def _make_durable(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,128 @@
+"""What was asked for, how far it is, and what may be asked for at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+from tallyport.contracts.reports import ReportFormat, ReportRequest
+
+KINDS: Final = ("customer-detail",)
+MAX_DAYS: Final = 400
+
+ReportState = Literal["requested", "rendering", "ready", "failed"]
+Facts = dict[str, str | int | list[str]]
+
+
+class RefusedRequestError(ValueError):
+    """The request can never be fulfilled; the message says why."""
+
+
+class RepeatedRequestError(ValueError):
+    """Another report was asked for under the same id."""
+
+
+class UnknownReportError(LookupError):
+    """There is no such report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A request with its dates settled."""
+
+    report_id: str
+    kind: str
+    format: ReportFormat
+    from_date: date
+    to_date: date
+    organisation: str | None
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedBatch:
+    """A revision the report is made from."""
+
+    batch_date: date
+    revision: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One artifact of a report."""
+
+    key: str
+    uri: str
+    size: int
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A request and what became of it."""
+
+    wanted: Wanted
+    state: ReportState
+    batches: tuple[PinnedBatch, ...]
+    missing: tuple[date, ...]
+    completeness: Facts
+    rows_done: int
+    rows_total: int | None
+    attempts: int
+    totals: dict[str, Decimal]
+    reason: str | None
+    correlation_id: str | None
+    requested_at: datetime
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a finished render tells."""
+
+    parts: tuple[Part, ...]
+    totals: dict[str, Decimal]
+    completeness: Facts
+
+
+def settle(request: ReportRequest, asked_at: datetime) -> Wanted:
+    """Fill in the dates: yesterday (UTC) when none is given, one day when one is.
+
+    Raises:
+        RefusedRequestError: an unknown kind, or a period that is longer than a report may be.
+    """
+    yesterday = asked_at.astimezone(UTC).date() - timedelta(days=1)
+    from_date = request.from_date or request.to_date or yesterday
+    to_date = request.to_date or request.from_date or yesterday
+    if request.kind not in KINDS:
+        raise RefusedRequestError(f"kind: {request.kind!r} is not one of {', '.join(KINDS)}")
+    if (to_date - from_date).days >= MAX_DAYS:
+        raise RefusedRequestError(f"to_date: a report covers at most {MAX_DAYS} days; ask for several")
+    return Wanted(
+        report_id=request.report_id,
+        kind=request.kind,
+        format=request.format,
+        from_date=from_date,
+        to_date=to_date,
+        organisation=request.organisation,
+        language=request.language,
+    )
+
+
+def missing_dates(wanted: Wanted, present: set[date]) -> tuple[date, ...]:
+    """The dates of the period for which there is no batch."""
+    days = (wanted.to_date - wanted.from_date).days + 1
+    return tuple(day for offset in range(days) if (day := wanted.from_date + timedelta(days=offset)) not in present)
+
+
+def completeness(missing: tuple[date, ...], batches: dict[date, dict[str, Any]]) -> Facts:
+    """The report's completeness statement: the dates, and what each batch says of itself."""
+    facts: Facts = {"dates_expected": len(missing) + len(batches), "dates_missing": [str(day) for day in missing]}
+    for day, statement in sorted(batches.items()):
+        for name, value in sorted(statement.items()):
+            facts[f"{day}.{name}"] = value
+    return facts

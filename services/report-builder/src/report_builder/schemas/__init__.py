@@ -1,0 +1,1 @@
+"""The XML schemas of the reports, shipped with the service."""

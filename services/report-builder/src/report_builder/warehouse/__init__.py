@@ -1,0 +1,1 @@
+"""The warehouse: frozen batches, loaded whole, verified, and never changed."""

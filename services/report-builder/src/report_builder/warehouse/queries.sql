@@ -1,0 +1,210 @@
+-- name: ensure_batches
+-- Know of these batches; those known already stay as they are.
+INSERT INTO batch (batch_date, revision)
+SELECT * FROM unnest($1::date[], $2::integer[]) AS incoming (batch_date, revision)
+ORDER BY batch_date, revision
+ON CONFLICT DO NOTHING
+
+-- name: ensure_line_partition
+-- Have the date's partition of the lines.
+SELECT ensure_line_partition($1)
+
+-- name: enter_chunks
+-- Enter chunks never seen; the answer holds only what is new. Two consumers with the same chunk take turns here.
+INSERT INTO batch_chunk (batch_date, revision, sequence, kind, row_count, sha256)
+SELECT *
+FROM unnest($1::date[], $2::integer[], $3::integer[], $4::text[], $5::integer[], $6::text[])
+    AS incoming (batch_date, revision, sequence, kind, row_count, sha256)
+ORDER BY batch_date, revision, sequence
+ON CONFLICT DO NOTHING
+RETURNING batch_date, revision, sequence
+
+-- name: known_chunks
+-- What is held of these chunks, to tell a duplicate from a conflict.
+SELECT c.batch_date, c.revision, c.sequence, c.kind, c.sha256
+FROM unnest($1::date[], $2::integer[], $3::integer[]) AS wanted (batch_date, revision, sequence)
+JOIN batch_chunk c USING (batch_date, revision, sequence)
+
+-- name: lock_batch
+-- Hold a batch until the end of the transaction: completing it is one writer's work.
+SELECT
+    batch_date, revision, state, expected_chunks, expected_lines, expected_sha256, expected_totals,
+    previous_date, previous_revision, previous_sha256
+FROM batch
+WHERE batch_date = $1 AND revision = $2
+FOR NO KEY UPDATE
+
+-- name: loaded_batch
+-- What was published and found of a loaded batch.
+SELECT
+    expected_chunks, expected_lines, expected_sha256, expected_totals,
+    previous_date, previous_revision, previous_sha256
+FROM batch
+WHERE batch_date = $1 AND revision = $2 AND state = 'loaded'
+
+-- name: expect
+-- Note what the engine published; a failed batch gets another chance.
+UPDATE batch
+SET state = 'loading', reason = NULL, closed_at = NULL,
+    expected_chunks = $3, expected_lines = $4, expected_sha256 = $5, expected_totals = $6,
+    previous_date = $7, previous_revision = $8, previous_sha256 = $9, completeness = $10
+WHERE batch_date = $1 AND revision = $2 AND state <> 'loaded'
+
+-- name: count_chunks
+-- How many chunks of a batch are here.
+SELECT count(*) FROM batch_chunk WHERE batch_date = $1 AND revision = $2
+
+-- name: chunk_facts
+-- What the batch hash is made of, in sequence order.
+SELECT sequence, kind, row_count, sha256 FROM batch_chunk WHERE batch_date = $1 AND revision = $2 ORDER BY sequence
+
+-- name: line_totals
+-- Lines and sum of totals per currency, from the lines themselves.
+SELECT currency, count(*) AS lines, sum(total) AS total
+FROM batch_line
+WHERE batch_date = $1 AND revision = $2
+GROUP BY currency
+ORDER BY currency
+
+-- name: loaded_sha256
+-- The hash of a batch that is loaded here.
+SELECT expected_sha256 FROM batch WHERE batch_date = $1 AND revision = $2 AND state = 'loaded'
+
+-- name: close_batch
+-- A batch is whole and verified, or cannot be accepted.
+UPDATE batch
+SET state = $3, reason = $4, totals = $5, closed_at = $6
+WHERE batch_date = $1 AND revision = $2
+
+-- name: make_current
+-- From now on reports of this date are made from this revision; never goes back to an earlier one.
+INSERT INTO batch_current (batch_date, revision) VALUES ($1, $2)
+ON CONFLICT (batch_date) DO UPDATE SET revision = excluded.revision WHERE batch_current.revision < excluded.revision
+
+-- name: batches
+-- Every revision of the dates, inclusive, with what is here of it.
+SELECT
+    b.batch_date, b.revision, b.state, c.revision IS NOT NULL AS current,
+    coalesce(b.expected_chunks, 0) AS chunks, coalesce(b.expected_lines, 0) AS lines, b.expected_sha256 AS sha256,
+    b.previous_date, b.previous_revision, b.previous_sha256, b.totals, b.completeness, b.reason
+FROM batch b
+LEFT JOIN batch_current c USING (batch_date, revision)
+WHERE b.batch_date BETWEEN $1 AND $2
+ORDER BY b.batch_date, b.revision
+LIMIT 10000
+
+-- name: organisation_chunks_again
+-- The facts of the chunks of organisations, made again from the columns.
+SELECT sequence, 'organisations' AS kind, count(*)::integer AS row_count, encode(sha256(convert_to(string_agg(
+    '[' || concat_ws(
+        ',',
+        coalesce(to_json(id)::text, 'null'), coalesce(to_json(parent)::text, 'null'),
+        coalesce(to_json(type)::text, 'null'), coalesce(to_json(name)::text, 'null'),
+        coalesce(to_json(billing_id)::text, 'null'), coalesce(to_json(location)::text, 'null'),
+        coalesce(to_json(language)::text, 'null'), coalesce(to_json(currency)::text, 'null')
+    ) || ']', ',' ORDER BY position
+), 'UTF8')), 'hex') AS sha256
+FROM batch_organisation
+WHERE batch_date = $1 AND revision = $2
+GROUP BY sequence
+ORDER BY sequence
+
+-- name: allocation_chunks_again
+-- The facts of the chunks of allocations, made again from the columns.
+SELECT sequence, 'allocations' AS kind, count(*)::integer AS row_count, encode(sha256(convert_to(string_agg(
+    '[' || concat_ws(
+        ',',
+        coalesce(to_json(customer_id)::text, 'null'), coalesce(to_json(service)::text, 'null'),
+        coalesce(to_json(plan)::text, 'null'), coalesce(to_json(plan_name)::text, 'null'),
+        coalesce(to_json(allocated::text)::text, 'null'), coalesce(to_json(used::text)::text, 'null')
+    ) || ']', ',' ORDER BY position
+), 'UTF8')), 'hex') AS sha256
+FROM batch_allocation
+WHERE batch_date = $1 AND revision = $2
+GROUP BY sequence
+ORDER BY sequence
+
+-- name: line_chunks_again
+-- The facts of the chunks of lines, made again from the columns.
+SELECT sequence, 'lines' AS kind, count(*)::integer AS row_count, encode(sha256(convert_to(string_agg(
+    '[' || concat_ws(
+        ',',
+        coalesce(to_json(customer_id)::text, 'null'), coalesce(to_json(service)::text, 'null'),
+        coalesce(to_json(plan_type)::text, 'null'), coalesce(to_json(unit)::text, 'null'),
+        coalesce(to_json(object_id)::text, 'null'), coalesce(to_json(plan)::text, 'null'),
+        coalesce(to_json(kind)::text, 'null'), coalesce(to_json(corrects::text)::text, 'null'),
+        coalesce(to_json(description)::text, 'null'), coalesce(to_json(name)::text, 'null'),
+        coalesce(to_json(stock_code)::text, 'null'), coalesce(to_json(unit_code)::text, 'null'),
+        coalesce(to_json(quantity::text)::text, 'null'), coalesce(to_json(sales_price::text)::text, 'null'),
+        coalesce(to_json(cost_price::text)::text, 'null'), coalesce(to_json(total::text)::text, 'null'),
+        coalesce(to_json(currency)::text, 'null'), coalesce(to_json(flags)::text, 'null'),
+        coalesce(to_json(quantity_source)::text, 'null'), coalesce(to_json(price_source)::text, 'null')
+    ) || ']', ',' ORDER BY position
+), 'UTF8')), 'hex') AS sha256
+FROM batch_line
+WHERE batch_date = $1 AND revision = $2
+GROUP BY sequence
+ORDER BY sequence
+
+-- name: loading_batches
+-- Batches that are not whole yet, with how many chunks are here; for the status page.
+SELECT b.batch_date, b.revision, b.expected_chunks,
+    (SELECT count(*) FROM batch_chunk c WHERE c.batch_date = b.batch_date AND c.revision = b.revision) AS chunks
+FROM batch b
+WHERE b.state = 'loading'
+ORDER BY b.batch_date DESC, b.revision DESC
+LIMIT 100
+
+-- name: current_batches
+-- The revisions reports of these dates, inclusive, are made from.
+SELECT
+    b.batch_date, b.revision, b.state, true AS current, b.expected_chunks AS chunks, b.expected_lines AS lines,
+    b.expected_sha256 AS sha256, b.previous_date, b.previous_revision, b.previous_sha256, b.totals, b.completeness,
+    b.reason
+FROM batch_current
+JOIN batch b USING (batch_date, revision)
+WHERE b.batch_date BETWEEN $1 AND $2
+ORDER BY b.batch_date
+
+-- name: organisations_below
+-- An organisation and all below it, in the tree as the batch froze it.
+WITH RECURSIVE below (id) AS (
+    SELECT id FROM batch_organisation WHERE batch_date = $1 AND revision = $2 AND id = $3
+    UNION
+    SELECT o.id
+    FROM below
+    JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.parent = below.id
+)
+SELECT id FROM below
+
+-- name: organisation_name
+-- What an organisation was called when the batch was frozen.
+SELECT coalesce(name, id) FROM batch_organisation WHERE batch_date = $1 AND revision = $2 AND id = $3
+
+-- name: sums_by_currency
+-- Lines and sum of totals per currency, of some customers or of all.
+SELECT currency, count(*) AS lines, sum(total) AS total
+FROM batch_line
+WHERE batch_date = $1 AND revision = $2 AND ($3::text[] IS NULL OR customer_id = ANY ($3::text[]))
+GROUP BY currency
+
+-- name: sums_by_customer
+-- Lines and sum of totals per customer and currency, of some customers or of all.
+SELECT s.customer_id, coalesce(o.name, '') AS customer_name, s.currency, s.lines, s.total
+FROM (
+    SELECT customer_id, currency, count(*) AS lines, sum(total) AS total
+    FROM batch_line
+    WHERE batch_date = $1 AND revision = $2 AND ($3::text[] IS NULL OR customer_id = ANY ($3::text[]))
+    GROUP BY customer_id, currency
+) s
+LEFT JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.id = s.customer_id
+
+-- name: report_rows
+-- A batch's lines as the customer detail has them, of some customers or of all; place last, so that the order is total.
+SELECT
+    l.customer_id, o.name AS customer_name, l.service, l.plan_type, l.unit, l.object_id, l.description, l.name,
+    l.stock_code, l.unit_code, l.quantity, l.sales_price, l.total, l.currency, l.kind, l.flags
+FROM batch_line l
+LEFT JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.id = l.customer_id
+WHERE l.batch_date = $1 AND l.revision = $2 AND ($3::text[] IS NULL OR l.customer_id = ANY ($3::text[]))
+ORDER BY l.customer_id, l.service, l.unit, l.object_id, l.sequence, l.position

@@ -1,0 +1,103 @@
+"""Frozen batches as reports read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+from tallyport.postgres.queries import load_queries
+
+from report_builder.warehouse.model import Batch, BatchKey
+from report_builder.warehouse.store import Connection, amounts
+
+_QUERIES: Final = load_queries("report_builder.warehouse")
+_BLOCK_BYTES: Final = 256 * 1024
+_COPY_TIMEOUT_SECONDS: Final = 3600
+
+
+@asynccontextmanager
+async def snapshot(connection: Connection) -> AsyncIterator[None]:
+    """One unchanging view of the warehouse, with settings that suit reading whole batches."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        # A batch loaded a moment ago has no statistics yet: without these the planner joins a million lines one by one.
+        await connection.execute("SET LOCAL enable_nestloop = off; SET LOCAL jit = off; SET LOCAL work_mem = '32MB'")
+        await connection.execute("SET LOCAL statement_timeout = '1h'")
+        yield
+
+
+async def current_batches(connection: Connection, from_date: date, to_date: date) -> list[Batch]:
+    """The current revision of each date of the period that has one, both ends inclusive."""
+    rows = await connection.fetch(_QUERIES["current_batches"], from_date, to_date)
+    return [
+        Batch(**{**row, "totals": amounts(row["totals"]), "completeness": json.loads(row["completeness"])})
+        for row in map(dict, rows)
+    ]
+
+
+async def organisations_below(connection: Connection, batch: BatchKey, organisation: str) -> list[str]:
+    """The organisation and all below it; empty when the batch does not know it."""
+    return [row["id"] for row in await connection.fetch(_QUERIES["organisations_below"], *batch, organisation)]
+
+
+async def organisation_name(connection: Connection, batch: BatchKey, organisation: str) -> str:
+    """What it was called when the batch was frozen."""
+    return str(await connection.fetchval(_QUERIES["organisation_name"], *batch, organisation) or organisation)
+
+
+async def sums(
+    connection: Connection, batch: BatchKey, customers: Sequence[str] | None, *, by_customer: bool
+) -> list[tuple[str, str, str, int, Decimal]]:
+    """Customer id and name (empty unless ``by_customer``), currency, lines and sum."""
+    if by_customer:
+        rows = await connection.fetch(_QUERIES["sums_by_customer"], *batch, customers)
+        return [tuple(row) for row in rows]
+    rows = await connection.fetch(_QUERIES["sums_by_currency"], *batch, customers)
+    return [("", "", row["currency"], row["lines"], row["total"]) for row in rows]
+
+
+async def stream_rows(
+    connection: Connection,
+    batch: BatchKey,
+    customers: Sequence[str] | None,
+    copy_format: Literal["text", "csv"],
+    feed: Callable[[bytes], None],
+) -> None:
+    """Give ``feed`` the batch's rows, as COPY writes them, in blocks of whole rows of some 256 KiB."""
+    collected: list[bytes] = []
+    size = 0
+
+    async def take(data: Any) -> None:
+        nonlocal size
+        collected.append(bytes(data))
+        size += len(data)
+        if size >= _BLOCK_BYTES and (block := _whole(collected, copy_format)):
+            size = sum(map(len, collected))
+            feed(block)
+
+    await connection.copy_from_query(
+        _QUERIES["report_rows"],
+        *batch,
+        customers,
+        output=take,
+        format=copy_format,
+        null="",
+        timeout=_COPY_TIMEOUT_SECONDS,
+    )
+    if rest := b"".join(collected):
+        feed(rest)
+
+
+def _whole(collected: list[bytes], copy_format: str) -> bytes:
+    """Take whole rows out of what was collected; nothing if it ends in the middle of a quoted field."""
+    joined = b"".join(collected)
+    end = joined.rfind(b"\n") + 1
+    block = joined[:end]
+    if copy_format == "csv" and block.count(b'"') % 2:
+        collected[:] = [joined]
+        return b""
+    collected[:] = [joined[end:]] if end < len(joined) else []
+    return block

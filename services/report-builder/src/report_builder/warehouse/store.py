@@ -1,0 +1,225 @@
+"""The warehouse's tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final, TypeAlias
+
+import asyncpg
+from tallyport.batch_hash import ChunkFact
+from tallyport.contracts.billing import ALLOCATION_COLUMNS, LINE_COLUMNS, ORGANISATION_COLUMNS
+from tallyport.money import parse_decimal, plain
+from tallyport.postgres.queries import load_queries
+
+from report_builder.warehouse.chunks import csv_blocks
+from report_builder.warehouse.model import Batch, BatchKey, BatchState, Expected, Found, ReceivedChunk
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+_QUERIES: Final = load_queries("report_builder.warehouse")
+_PLACE: Final = ("batch_date", "revision", "sequence", "position")
+_TABLES: Final = {
+    "organisations": ("batch_organisation", (*_PLACE, *ORGANISATION_COLUMNS)),
+    "allocations": ("batch_allocation", (*_PLACE, *ALLOCATION_COLUMNS)),
+    "lines": ("batch_line", (*_PLACE, *LINE_COLUMNS)),
+}
+_COPY_TIMEOUT_SECONDS: Final = 300
+
+
+class UnknownBatchError(LookupError):
+    """There is no such revision of that date in the warehouse, or it is not loaded."""
+
+
+async def ensure_batches(connection: Connection, batches: Iterable[BatchKey]) -> None:
+    """Know of ``batches`` and have room for their lines."""
+    known = sorted(set(batches))
+    for day in sorted({day for day, _ in known}):
+        await connection.execute(_QUERIES["ensure_line_partition"], day)
+    await connection.execute(_QUERIES["ensure_batches"], [key[0] for key in known], [key[1] for key in known])
+
+
+async def enter_chunks(connection: Connection, chunks: Sequence[ReceivedChunk]) -> set[tuple[date, int, int]]:
+    """Enter chunks; returns (date, revision, sequence) of those that were not known."""
+    rows = await connection.fetch(
+        _QUERIES["enter_chunks"],
+        [chunk.batch_date for chunk in chunks],
+        [chunk.revision for chunk in chunks],
+        [chunk.sequence for chunk in chunks],
+        [chunk.kind for chunk in chunks],
+        [len(chunk.rows) for chunk in chunks],
+        [chunk.sha256 for chunk in chunks],
+    )
+    return {(row["batch_date"], row["revision"], row["sequence"]) for row in rows}
+
+
+async def known_chunks(
+    connection: Connection, chunks: Sequence[ReceivedChunk]
+) -> dict[tuple[date, int, int], tuple[str, str]]:
+    """The kind and hash held for each of ``chunks`` that is known."""
+    rows = await connection.fetch(
+        _QUERIES["known_chunks"],
+        [chunk.batch_date for chunk in chunks],
+        [chunk.revision for chunk in chunks],
+        [chunk.sequence for chunk in chunks],
+    )
+    return {(row["batch_date"], row["revision"], row["sequence"]): (row["kind"], row["sha256"]) for row in rows}
+
+
+async def copy_rows(connection: Connection, chunks: Sequence[ReceivedChunk]) -> None:
+    """Store the rows of ``chunks``.
+
+    Raises:
+        asyncpg.DataError, asyncpg.IntegrityConstraintViolationError: the rows are not what their kind says.
+    """
+    for kind, (table, columns) in _TABLES.items():
+        wanted = [chunk for chunk in chunks if chunk.kind == kind and chunk.rows]
+        if wanted:
+            await connection.copy_to_table(
+                table,
+                source=_blocks(wanted),
+                columns=columns,
+                format="csv",
+                quote='"',
+                escape="\\",
+                null="null",
+                timeout=_COPY_TIMEOUT_SECONDS,
+            )
+
+
+async def _blocks(chunks: Sequence[ReceivedChunk]) -> AsyncIterator[bytes]:
+    for block in csv_blocks(chunks):
+        yield block
+
+
+async def lock_batch(connection: Connection, batch: BatchKey) -> tuple[BatchState, Expected | None]:
+    """Hold the batch; its state and what was published of it, if anything was.
+
+    Raises:
+        UnknownBatchError: nothing of the batch has come yet.
+    """
+    row = await connection.fetchrow(_QUERIES["lock_batch"], *batch)
+    if row is None:
+        raise UnknownBatchError(f"batch {batch[0]}, revision {batch[1]}, is not in the warehouse")
+    return row["state"], _expected(row)
+
+
+async def loaded(connection: Connection, batch: BatchKey) -> Expected:
+    """What was published, and found, of a loaded batch.
+
+    Raises:
+        UnknownBatchError: the batch is not loaded here.
+    """
+    row = await connection.fetchrow(_QUERIES["loaded_batch"], *batch)
+    expected = _expected(row) if row else None
+    if expected is None:
+        raise UnknownBatchError(f"batch {batch[0]}, revision {batch[1]}, is not loaded in the warehouse")
+    return expected
+
+
+def _expected(row: asyncpg.Record) -> Expected | None:
+    if row["expected_sha256"] is None:
+        return None
+    return Expected(
+        chunks=row["expected_chunks"],
+        lines=row["expected_lines"],
+        sha256=row["expected_sha256"],
+        totals=amounts(row["expected_totals"]),
+        previous_date=row["previous_date"],
+        previous_revision=row["previous_revision"],
+        previous_sha256=row["previous_sha256"],
+    )
+
+
+async def expect(
+    connection: Connection, batch: BatchKey, expected: Expected, completeness: dict[str, str | int | list[str]]
+) -> None:
+    """Note what was published."""
+    await connection.execute(
+        _QUERIES["expect"],
+        *batch,
+        expected.chunks,
+        expected.lines,
+        expected.sha256,
+        amounts_json(expected.totals),
+        expected.previous_date,
+        expected.previous_revision,
+        expected.previous_sha256,
+        json.dumps(completeness, sort_keys=True, ensure_ascii=False),
+    )
+
+
+async def count_chunks(connection: Connection, batch: BatchKey) -> int:
+    """How many chunks of the batch are here."""
+    return int(await connection.fetchval(_QUERIES["count_chunks"], *batch))
+
+
+async def chunk_facts(connection: Connection, batch: BatchKey) -> tuple[ChunkFact, ...]:
+    """The batch's chunks, in sequence order."""
+    rows = await connection.fetch(_QUERIES["chunk_facts"], *batch)
+    return tuple(ChunkFact(row["sequence"], row["kind"], row["row_count"], row["sha256"]) for row in rows)
+
+
+async def find(connection: Connection, batch: BatchKey, expected: Expected) -> Found:
+    """What is in the warehouse of the batch, counted and summed from the rows."""
+    totals = await connection.fetch(_QUERIES["line_totals"], *batch)
+    previous: str | None = None
+    if expected.previous_date is not None and expected.previous_revision is not None:
+        previous = await connection.fetchval(
+            _QUERIES["loaded_sha256"], expected.previous_date, expected.previous_revision
+        )
+    return Found(
+        chunks=await chunk_facts(connection, batch),
+        lines=sum(row["lines"] for row in totals),
+        totals={row["currency"]: row["total"] for row in totals},
+        previous_sha256=previous,
+    )
+
+
+async def close_batch(
+    connection: Connection,
+    batch: BatchKey,
+    state: BatchState,
+    *,
+    reason: str | None,
+    totals: dict[str, Decimal],
+    at: datetime,
+) -> None:
+    """The batch is loaded, or failed for ``reason``; a loaded one becomes its date's current revision."""
+    await connection.execute(_QUERIES["close_batch"], *batch, state, reason, amounts_json(totals), at)
+    if state == "loaded":
+        await connection.execute(_QUERIES["make_current"], *batch)
+
+
+async def batches(connection: Connection, from_date: date, to_date: date) -> list[Batch]:
+    """Every revision of every date of the period, both ends inclusive."""
+    rows = await connection.fetch(_QUERIES["batches"], from_date, to_date)
+    return [
+        Batch(**{**row, "totals": amounts(row["totals"]), "completeness": json.loads(row["completeness"])})
+        for row in map(dict, rows)
+    ]
+
+
+async def chunks_again(connection: Connection, batch: BatchKey) -> dict[int, ChunkFact]:
+    """The facts of every chunk, made again from the columns, by sequence."""
+    again: dict[int, ChunkFact] = {}
+    for name in ("organisation_chunks_again", "allocation_chunks_again", "line_chunks_again"):
+        for row in await connection.fetch(_QUERIES[name], *batch):
+            again[row["sequence"]] = ChunkFact(row["sequence"], row["kind"], row["row_count"], row["sha256"])
+    return again
+
+
+async def loading_batches(connection: Connection) -> list[dict[str, Any]]:
+    """Batches that are not whole yet: date, revision, chunks here and chunks expected (None: not published yet)."""
+    return [dict(row) for row in await connection.fetch(_QUERIES["loading_batches"])]
+
+
+def amounts(raw: str) -> dict[str, Decimal]:
+    """Sums per currency from their JSON."""
+    return {currency: parse_decimal(amount) for currency, amount in json.loads(raw).items()}
+
+
+def amounts_json(totals: dict[str, Decimal]) -> str:
+    """Sums per currency as JSON, numbers as strings."""
+    return json.dumps({currency: plain(amount) for currency, amount in sorted(totals.items())})

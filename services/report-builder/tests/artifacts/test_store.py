@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_builder.artifacts.model import ArtifactConflictError, file_name, folder_of, safe
+from report_builder.artifacts.service import put_with_manifest
+from report_builder.artifacts.store import open_store
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    # obstore's store in memory is the same code path as S3, with the conditional put of a bucket.
+    return open_store((tmp_path / "objects").as_uri() if request.param == "folder" else "memory:///", {})
+
+
+async def content(store: Any, key: str) -> bytes:
+    return b"".join([block async for block in store.read(key)])
+
+
+def written(tmp_path: Path, store: Any, raw: bytes) -> Path:
+    path: Path = store.staging() / "made"
+    if not path.parent.is_relative_to(tmp_path):
+        path = tmp_path / "made"
+    path.write_bytes(raw)
+    return path
+
+
+async def test_the_same_content_may_be_put_again(store: Any, tmp_path: Path) -> None:
+    file = written(tmp_path, store, b"abc" * 1000)
+    first = store.put("a/b/c.csv", file)
+    file.unlink()
+    second = store.put("a/b/c.csv", written(tmp_path, store, b"abc" * 1000))
+    assert first == second
+    assert first.size == 3000
+    assert await content(store, "a/b/c.csv") == b"abc" * 1000
+
+
+async def test_other_content_never_replaces_what_is_there(store: Any, tmp_path: Path) -> None:
+    file = written(tmp_path, store, b"first")
+    store.put("key", file)
+    file.unlink()
+    with pytest.raises(ArtifactConflictError, match="nothing was overwritten"):
+        store.put("key", written(tmp_path, store, b"second"))
+    assert await content(store, "key") == b"first"
+
+
+async def test_an_empty_file_is_an_artifact_too(store: Any, tmp_path: Path) -> None:
+    assert store.put("empty", written(tmp_path, store, b"")).size == 0
+
+
+async def test_manifest_and_checksums_stand_beside(store: Any, tmp_path: Path) -> None:
+    for _ in range(2):
+        file = written(tmp_path, store, b"rows")
+        artifact = put_with_manifest(store, "folder", "report.csv", file, {"rows": 1})
+        file.unlink()
+    sums = (await content(store, "folder/SHA256SUMS")).decode().splitlines()
+    assert sums[0] == f"{artifact.sha256}  report.csv"
+    assert b'"rows": 1' in await content(store, "folder/manifest.json")
+
+
+def test_keys_sort_by_date_and_say_what_is_inside() -> None:
+    day = date(2026, 11, 21)
+    assert folder_of("customer-detail", day, "r-1") == "customer-detail/2026/11/2026-11-21/r-1"
+    assert file_name("customer-detail", day, day, "var-1", "csv") == ("customer-detail_2026-11-21_2026-11-21_var-1.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "segment"),
+    [("r-1", "r-1"), ("../x", "=2E=2E=2Fx"), ("a b", "a=20b"), ("a=20b", "a=3D20b"), ("ü", "=C3=BC")],
+)
+def test_an_identifier_is_one_segment_of_a_key(text: str, segment: str) -> None:
+    assert safe(text) == segment
