@@ -33,6 +33,11 @@ class KafkaSettings(Frozen):
 
     bootstrap_servers: str = Field(description="host:port, comma separated")
     topic_prefix: str = "tallyport."
+    instance: str | None = Field(
+        default=None,
+        description="a name that exactly one process of a service bears, however often it restarts (a StatefulSet's pod "
+        "name): it takes its partitions back at once, where a nameless one waits for its predecessor's session to end",
+    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     sasl_username: str | None = None

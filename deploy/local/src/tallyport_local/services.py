@@ -74,6 +74,7 @@ class Surroundings:
             "PYTHONUNBUFFERED": "1",
             "TALLYPORT_KAFKA__BOOTSTRAP_SERVERS": self.kafka,
             "TALLYPORT_KAFKA__TOPIC_PREFIX": self.topic_prefix,
+            "TALLYPORT_KAFKA__INSTANCE": "local",
         }
 
     def _database(self, database: str, role: str) -> dict[str, str]:

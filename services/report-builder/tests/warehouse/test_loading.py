@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import date, timedelta
 from itertools import count
 from typing import Any
@@ -122,7 +121,7 @@ async def test_a_bad_chunk_goes_aside_and_its_neighbours_go_in(
     record = bad.records[0]
     body, reason = POISON[what]
     if what == "not JSON":
-        record = replace(record, value=b"{")
+        record = record._replace(value=b"{")
     elif body is not None:
         bad = make_batch(day + timedelta(days=3000))
         import hashlib  # noqa: PLC0415

@@ -136,6 +136,7 @@ class BatchConsumer:
         subscriber = broker.subscriber(
             self._settings.topic(self.subscription.topic),
             group_id=self._settings.topic(self.subscription.group),
+            group_instance_id=self._settings.instance,
             batch=True,
             batch_timeout_ms=self.subscription.batch_timeout_ms,
             max_records=self.subscription.max_records,

@@ -203,7 +203,8 @@ LEFT JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.id
 -- A batch's lines as the customer detail has them, of some customers or of all; place last, so that the order is total.
 SELECT
     l.customer_id, o.name AS customer_name, l.service, l.plan_type, l.unit, l.object_id, l.description, l.name,
-    l.stock_code, l.unit_code, l.quantity, l.sales_price, l.total, l.currency, l.kind, l.flags
+    nullif(l.stock_code, '') AS stock_code, nullif(l.unit_code, '') AS unit_code, l.quantity, l.sales_price, l.total,
+    l.currency, l.kind, nullif(l.flags, '') AS flags
 FROM batch_line l
 LEFT JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.id = l.customer_id
 WHERE l.batch_date = $1 AND l.revision = $2 AND ($3::text[] IS NULL OR l.customer_id = ANY ($3::text[]))
