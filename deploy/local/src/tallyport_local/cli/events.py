@@ -6,10 +6,9 @@ from typing import Annotated, Final
 
 import typer
 from aiokafka import ConsumerRecord
-from rich.table import Table
 from tallyport.settings import KafkaSettings
 
-from tallyport_local.cli.root import DataOption, JsonOption, app, command, data_folder, new_app, out
+from tallyport_local.cli.root import DataOption, JsonOption, app, command, data_folder, new_app, new_table, out
 from tallyport_local.errors import InvalidInputError
 from tallyport_local.installation import Installation
 from tallyport_local.publishing import publisher
@@ -87,7 +86,7 @@ async def list_dead_letters(topic: TopicOption = None, data: DataOption = None, 
     if as_json:
         out.print_json(data=[letter.summary() for letter in found])
         return
-    table = Table("place", "from", "consumer", "at", "reason", box=None, header_style="dim")
+    table = new_table("place", "from", "consumer", "at", "reason")
     for letter in found:
         origin = f"{letter.topic}:{letter.partition}:{letter.offset}"
         table.add_row(letter.place, origin, letter.consumer, letter.at, letter.reason.replace("[", r"\["))

@@ -8,10 +8,9 @@ from typing import Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
-from rich.table import Table
 from tallyport.contracts.actions import ACTIONS, ActionRequest
 
-from tallyport_local.cli.root import DataOption, JsonOption, app, command, data_folder, new_app, out
+from tallyport_local.cli.root import DataOption, JsonOption, app, command, data_folder, new_app, new_table, out
 from tallyport_local.errors import InvalidInputError
 from tallyport_local.installation import TIMEOUT_SECONDS, Installation
 from tallyport_local.usage_csv import reason_of
@@ -105,7 +104,7 @@ def list_confirmations(
     if as_json:
         out.print_json(data=found)
         return
-    table = Table("confirmation", "customer", "action", "adds", "expires", box=None, header_style="dim")
+    table = new_table("confirmation", "customer", "action", "adds", "expires")
     for one in found:
         adds, expires = _difference(one.get("quote")), str(one.get("expires_at") or "")
         table.add_row(one["confirmation_id"], one["customer"], one["action"], adds, expires)

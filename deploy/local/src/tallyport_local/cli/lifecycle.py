@@ -8,9 +8,8 @@ from typing import Annotated, Final
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-from rich.table import Table
 
-from tallyport_local.cli.root import DataOption, JsonOption, app, command, data_folder, err, out
+from tallyport_local.cli.root import DataOption, JsonOption, app, command, data_folder, err, new_table, out
 from tallyport_local.errors import InvalidInputError
 from tallyport_local.kafka.jars import ensure_jars, locked_jars
 from tallyport_local.recovery import remove_data, stop_stack
@@ -111,14 +110,14 @@ def status(data: DataOption = None, as_json: JsonOption = False) -> None:  # noq
 
 def _print_overview(overview: Overview) -> None:
     out.print(f"[bold]{overview.phase}[/bold] in {overview.data}" + (f": {overview.reason}" if overview.reason else ""))
-    table = Table("part", "health", "address", "restarts", "remarks", box=None, header_style="dim")
+    table = new_table("part", "health", "address", "restarts", "remarks")
     for part in overview.parts:
         colour = _COLOURS.get(part.health, "red")
         remarks = "; ".join(part.reasons)
         table.add_row(part.name, f"[{colour}]{part.health}[/{colour}]", part.url or "", str(part.restarts), remarks)
     out.print(table)
     if overview.consumers:
-        lags = Table("consumer group", "topic", "lag", "position is", box=None, header_style="dim")
+        lags = new_table("consumer group", "topic", "lag", "position is")
         for consumer in overview.consumers:
             age = consumer.position_age_seconds
             lags.add_row(consumer.group, consumer.topic, str(consumer.lag), "" if age is None else f"{age:.0f} s old")

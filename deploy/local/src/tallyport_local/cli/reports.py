@@ -12,10 +12,9 @@ from typing import Annotated, Any, Final
 
 import httpx
 import typer
-from rich.table import Table
 from tallyport.messaging.envelope import new_event_id
 
-from tallyport_local.cli.root import DataOption, JsonOption, command, data_folder, new_app, out
+from tallyport_local.cli.root import DataOption, JsonOption, command, data_folder, new_app, new_table, out
 from tallyport_local.cli.root import app as root
 from tallyport_local.errors import InvalidInputError, OperationFailedError, StillWaitingError
 from tallyport_local.installation import Installation, check
@@ -153,7 +152,7 @@ def list_reports(
     if as_json:
         out.print_json(data=found)
         return
-    table = Table("report", "kind", "format", "dates", "state", "rows", "parts", box=None, header_style="dim")
+    table = new_table("report", "kind", "format", "dates", "state", "rows", "parts")
     for one in found:
         dates = f"{one.get('from_date')} to {one.get('to_date')}"
         parts = str(len(one.get("parts") or []))

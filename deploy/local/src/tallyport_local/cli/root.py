@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 from rich.console import Console
+from rich.table import Table
 
 from tallyport_local.errors import TallyportError
 from tallyport_local.settings import LocalSettings
 from tallyport_local.state import DataFolder
 
-out = Console(highlight=False, soft_wrap=True)
+PIPE_COLUMNS: Final = 240
+"""The width of tables that no terminal shows."""
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DataOption = Annotated[
@@ -68,6 +73,14 @@ async def _awaited(coroutine: Coroutine[Any, Any, None]) -> None:
 def _escaped(text: str) -> str:
     """Text as it is: rich takes square brackets for its markup."""
     return text.replace("[", r"\[")
+
+
+def new_table(*headers: str) -> Table:
+    """A table in the one style of this command line; what is long is folded, never cut: ids are copied."""
+    table = Table(box=None, header_style="dim")
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    return table
 
 
 def new_app(help_text: str) -> typer.Typer:

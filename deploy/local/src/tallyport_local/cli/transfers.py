@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 import typer
-from rich.table import Table
 
 from tallyport_local.cli.catalog import ENGINE
-from tallyport_local.cli.root import DataOption, JsonOption, app, command, data_folder, err, new_app, out
+from tallyport_local.cli.root import DataOption, JsonOption, app, command, data_folder, err, new_app, new_table, out
 from tallyport_local.errors import InvalidInputError, OperationFailedError, StillWaitingError
 from tallyport_local.installation import Installation
 
@@ -203,7 +202,7 @@ def _disagreements(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _print_verification(rows: list[dict[str, Any]]) -> None:
-    table = Table("date", "revision", "where", "lines", "result", "sha256", box=None, header_style="dim")
+    table = new_table("date", "revision", "where", "lines", "result", "sha256")
     for row in rows:
         reason = row.get("first_difference") or (row["chain"] if row["chain"] != "ok" else "differs")
         result = "[green]unchanged[/green]" if row["ok"] else f"[red]{reason}[/red]"
