@@ -25,7 +25,7 @@ async def snapshot(connection: Connection) -> AsyncIterator[None]:
     """One unchanging view of the warehouse, with settings that suit reading whole batches."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         # A batch loaded a moment ago has no statistics yet: without these the planner joins a million lines one by one.
-        await connection.execute("SET LOCAL enable_nestloop = off; SET LOCAL jit = off; SET LOCAL work_mem = '32MB'")
+        await connection.execute("SET LOCAL enable_nestloop = off; SET LOCAL jit = off")
         await connection.execute("SET LOCAL statement_timeout = '1h'")
         yield
 
