@@ -24,8 +24,7 @@ import asyncpg
 from tallyport.money import plain
 
 from report_builder.artifacts.model import ArtifactConflictError, file_name, folder_of
-from report_builder.artifacts.service import put_with_manifest
-from report_builder.artifacts.store import ArtifactStore, open_store, staged
+from report_builder.artifacts.service import ArtifactStore, open_store, put_with_manifest, staged
 from report_builder.documents.formats import renderer
 from report_builder.documents.model import DocumentError, Rendered
 from report_builder.reports.compose import Composition, compose, pour
