@@ -93,12 +93,22 @@ CREATE TEMPORARY TABLE work_customer (
     currency text, location text
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE work_ancestor (
-    customer_no int NOT NULL, level int NOT NULL, organisation text NOT NULL, PRIMARY KEY (customer_no, level)
+    customer_no int NOT NULL, level int NOT NULL, organisation text NOT NULL, currency text, location text,
+    PRIMARY KEY (customer_no, level)
+) ON COMMIT DROP;
+CREATE TEMPORARY TABLE work_pair (
+    unit_no int NOT NULL, customer_no int NOT NULL, plan text NOT NULL, price_name text NOT NULL, cost_name text NOT NULL,
+    stock_name text NOT NULL, currency text, location text, plan_name text, plan_currency text
+) ON COMMIT DROP;
+CREATE TEMPORARY TABLE work_override (
+    customer_no int NOT NULL, plan text NOT NULL, name text NOT NULL, value text NOT NULL, source text NOT NULL,
+    PRIMARY KEY (customer_no, plan, name)
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE work_rate (
     unit_no int NOT NULL, customer_no int NOT NULL, plan text NOT NULL, sales numeric, digits int NOT NULL,
-    currency text NOT NULL, no_price boolean NOT NULL, other_currency boolean NOT NULL, plan_json text NOT NULL,
-    name_json text NOT NULL, stock_json text NOT NULL, price_json text NOT NULL, source_json text NOT NULL,
+    currency text NOT NULL, no_price boolean NOT NULL, other_currency boolean NOT NULL,
+    before_object text NOT NULL, before_description text NOT NULL, before_quantity text NOT NULL,
+    before_total text NOT NULL, before_flags text NOT NULL, after_source text NOT NULL,
     PRIMARY KEY (unit_no, customer_no, plan)
 ) ON COMMIT DROP
 
@@ -128,28 +138,31 @@ WHERE o.removed_at IS NULL AND EXISTS (
 )
 
 -- name: fill_work_ancestor
--- Each customer's way up the tree, itself first.
-WITH RECURSIVE up (customer_no, level, id, parent) AS (
-    SELECT c.customer_no, 0, o.id, o.parent FROM work_customer c JOIN organisation o ON o.organisation_no = c.customer_no
+-- Each customer's way up the tree, itself first, with the nearest currency and location that were named so far.
+WITH RECURSIVE up (customer_no, level, id, parent, currency, location) AS (
+    SELECT c.customer_no, 0, o.id, o.parent, o.currency, o.location
+    FROM work_customer c JOIN organisation o ON o.organisation_no = c.customer_no
     UNION ALL
-    SELECT up.customer_no, up.level + 1, o.id, o.parent FROM up JOIN organisation o ON o.id = up.parent WHERE up.level < 100
+    SELECT up.customer_no, up.level + 1, o.id, o.parent, coalesce(up.currency, o.currency), coalesce(up.location, o.location)
+    FROM up JOIN organisation o ON o.id = up.parent WHERE up.level < 100
 )
-INSERT INTO work_ancestor SELECT customer_no, level, id FROM up
+INSERT INTO work_ancestor SELECT customer_no, level, id, currency, location FROM up
 
 -- name: inherit_currency_and_location
--- The nearest organisation that names a currency or a location names it for those below.
-UPDATE work_customer w SET
-    currency = coalesce(w.currency, (
-        SELECT o.currency FROM work_ancestor a JOIN organisation o ON o.id = a.organisation
-        WHERE a.customer_no = w.customer_no AND o.currency IS NOT NULL ORDER BY a.level LIMIT 1)),
-    location = coalesce(w.location, (
-        SELECT o.location FROM work_ancestor a JOIN organisation o ON o.id = a.organisation
-        WHERE a.customer_no = w.customer_no AND o.location IS NOT NULL ORDER BY a.level LIMIT 1))
-WHERE w.currency IS NULL OR w.location IS NULL
+-- What the nearest organisation says that names one; at the top of its way a customer has heard all of them.
+UPDATE work_customer w SET currency = top.currency, location = top.location
+FROM (
+    SELECT DISTINCT ON (customer_no) customer_no, currency, location FROM work_ancestor ORDER BY customer_no, level DESC
+) top
+WHERE top.customer_no = w.customer_no
 
--- name: fill_work_rate
--- The prices of each (unit, customer, plan) in use, by inheritance: organisations from the customer upwards, then the
--- location, then the plan. $1 and $2: currencies whose minor unit has not two digits, and how many it has.
+-- name: analyse_customers
+-- The planner has to know how large the tables are, or it joins row by row.
+ANALYZE work_unit, work_customer, work_ancestor
+
+-- name: fill_work_pair
+-- Every (unit, customer, plan) in use. Tables between the steps, because of a chain of subqueries the planner guesses one
+-- row where there are a hundred thousand, and then joins row by row.
 WITH subject AS (
     SELECT DISTINCT i.customer_no, i.service, 'instance' AS kind, coalesce(i.plan, '') AS plan
     FROM service_instance i WHERE i.removed_at IS NULL AND i.is_billed AND NOT i.reseller_service
@@ -158,31 +171,40 @@ WITH subject AS (
     FROM subscription s JOIN service_instance i ON (i.customer_no, i.object_no) = (s.customer_no, s.instance_no)
     WHERE s.removed_at IS NULL AND i.removed_at IS NULL AND i.is_billed AND NOT i.reseller_service
     GROUP BY 1, 2, 4
-), pair AS MATERIALIZED (
-    SELECT u.unit_no, u.price_name, u.cost_name, u.stock_name, c.customer_no, c.currency AS customer_currency, c.location,
-           j.plan, p.name AS plan_name, p.currency AS plan_currency
-    FROM subject j
-    JOIN work_customer c USING (customer_no)
-    JOIN work_unit u ON u.service = j.service AND (u.kind = j.kind OR (u.kind = 'application' AND j.kind = 'user'))
-    LEFT JOIN plan p ON p.id = j.plan AND p.service = j.service
-), said AS (
+)
+INSERT INTO work_pair
+SELECT u.unit_no, c.customer_no, j.plan, u.price_name, u.cost_name, u.stock_name, c.currency, c.location, p.name, p.currency
+FROM subject j
+JOIN work_customer c USING (customer_no)
+JOIN work_unit u ON u.service = j.service AND (u.kind = j.kind OR (u.kind = 'application' AND j.kind = 'user'))
+LEFT JOIN plan p ON p.id = j.plan AND p.service = j.service
+
+-- name: fill_work_override
+-- The nearest override of each property: organisations from the customer upwards, then the location.
+WITH said AS (
     SELECT o.plan, o.name, o.value, a.customer_no, a.level AS rank, 'organisation:' || o.level_id AS source
     FROM plan_override o JOIN work_ancestor a ON a.organisation = o.level_id WHERE o.level = 'organisation'
     UNION ALL
     SELECT o.plan, o.name, o.value, c.customer_no, 1000, 'location:' || o.level_id
     FROM plan_override o JOIN work_customer c ON c.location = o.level_id WHERE o.level = 'location'
-), override AS MATERIALIZED (
-    SELECT DISTINCT ON (customer_no, plan, name) customer_no, plan, name, value, source
-    FROM said ORDER BY customer_no, plan, name, rank
-), priced AS (
-    SELECT r.*, coalesce(r.customer_currency, r.plan_currency, 'XXX') AS currency,
+)
+INSERT INTO work_override
+SELECT DISTINCT ON (customer_no, plan, name) customer_no, plan, name, value, source
+FROM said ORDER BY customer_no, plan, name, rank
+
+-- name: fill_work_rate
+-- The prices of each pair: the nearest override, or else the plan's own value; and, ready to be put between what differs
+-- from line to line, the JSON that all lines of the pair share. $1 and $2: currencies whose minor unit has
+-- not two digits, and how many it has.
+WITH priced AS (
+    SELECT r.unit_no, r.customer_no, r.plan, r.plan_name, r.plan_currency, coalesce(r.currency, r.plan_currency, 'XXX') AS currency,
            coalesce(so.value, sp.value) AS sales_text,
            CASE WHEN so.value IS NOT NULL THEN so.source WHEN sp.value IS NOT NULL THEN 'plan' END AS source,
            coalesce(co.value, cp.value) AS cost_text, coalesce(ko.value, kp.value) AS stock
-    FROM pair r
-    LEFT JOIN override so ON (so.customer_no, so.plan, so.name) = (r.customer_no, r.plan, r.price_name)
-    LEFT JOIN override co ON (co.customer_no, co.plan, co.name) = (r.customer_no, r.plan, r.cost_name)
-    LEFT JOIN override ko ON (ko.customer_no, ko.plan, ko.name) = (r.customer_no, r.plan, r.stock_name)
+    FROM work_pair r
+    LEFT JOIN work_override so ON (so.customer_no, so.plan, so.name) = (r.customer_no, r.plan, r.price_name)
+    LEFT JOIN work_override co ON (co.customer_no, co.plan, co.name) = (r.customer_no, r.plan, r.cost_name)
+    LEFT JOIN work_override ko ON (ko.customer_no, ko.plan, ko.name) = (r.customer_no, r.plan, r.stock_name)
     LEFT JOIN plan_property sp ON (sp.plan, sp.name) = (r.plan, r.price_name)
     LEFT JOIN plan_property cp ON (cp.plan, cp.name) = (r.plan, r.cost_name)
     LEFT JOIN plan_property kp ON (kp.plan, kp.name) = (r.plan, r.stock_name)
@@ -199,62 +221,70 @@ WITH subject AS (
     FROM numbered
 )
 INSERT INTO work_rate
-SELECT unit_no, customer_no, plan, sales, coalesce(m.digits, 2), currency, sales IS NULL, other_currency,
-       coalesce(to_json(nullif(plan, ''))::text, 'null'), to_json(coalesce(plan_name, plan))::text,
-       to_json(coalesce(stock, ''))::text,
-       concat_ws(',', coalesce('"' || sales || '"', 'null'), coalesce('"' || cost || '"', 'null')),
-       coalesce(to_json(source)::text, 'null')
-FROM final LEFT JOIN unnest($1::text[], $2::int[]) AS m (code, digits) ON m.code = final.currency
+SELECT unit_no, customer_no, plan, sales, coalesce(m.digits, 2), final.currency, sales IS NULL, other_currency,
+       concat('[', c.id_json, ',', u.head_json, ','),
+       concat(',', coalesce(to_json(nullif(plan, ''))::text, 'null'), ',"line",null,'),
+       concat(',', to_json(coalesce(plan_name, plan)), ',', to_json(coalesce(stock, '')), ',', u.unit_code_json, ',"'),
+       concat('",', coalesce('"' || sales || '"', 'null'), ',', coalesce('"' || cost || '"', 'null'), ',"'),
+       concat('","', final.currency, '","'),
+       concat(',', coalesce(to_json(source)::text, 'null'), ']')
+FROM final
+JOIN work_customer c USING (customer_no)
+JOIN work_unit u USING (unit_no)
+LEFT JOIN unnest($1::text[], $2::int[]) AS m (code, digits) ON m.code = final.currency
 
--- name: analyse_work_tables
--- The planner has to know how large they are, or it joins row by row.
-ANALYZE work_unit, work_customer, work_ancestor, work_rate
+-- name: analyse_prices
+-- The same for what the prices are made of.
+ANALYZE work_pair, work_override
+
+-- name: analyse_rates
+-- The same for the prices.
+ANALYZE work_rate
 
 -- name: customers_in_order
 -- The customers, as reports order them.
 SELECT customer_no FROM work_customer ORDER BY rank
 
--- name: freeze_lines
--- Compute the lines of the customers $3 and freeze them as chunks of $4 lines, numbered after $5. $6 is the usage day.
+-- name: compute_lines
+-- The lines of the customers $1 as JSON, in parts of $2 lines, with what they sum up to. $3 is the usage day.
 WITH usage AS (
     SELECT DISTINCT ON (customer_no, object_no, counter_no) customer_no, object_no, counter_no, 'last' AS aggregation, value
     FROM usage_sample
-    WHERE day = $6 AND customer_no = ANY ($3::int[])
+    WHERE day = $3 AND customer_no = ANY ($1::int[])
       AND counter_no IN (SELECT counter_no FROM work_unit WHERE aggregation = 'last')
     ORDER BY customer_no, object_no, counter_no, measured_at DESC
 ), usage_all AS (
     SELECT * FROM usage
     UNION ALL
     SELECT customer_no, object_no, counter_no, 'max', max(value) FROM usage_sample
-    WHERE day = $6 AND customer_no = ANY ($3::int[])
+    WHERE day = $3 AND customer_no = ANY ($1::int[])
       AND counter_no IN (SELECT counter_no FROM work_unit WHERE aggregation = 'max')
     GROUP BY customer_no, object_no, counter_no
     UNION ALL
     SELECT customer_no, object_no, counter_no, 'sum', sum(value) FROM usage_sample
-    WHERE day = $6 AND customer_no = ANY ($3::int[])
+    WHERE day = $3 AND customer_no = ANY ($1::int[])
       AND counter_no IN (SELECT counter_no FROM work_unit WHERE aggregation = 'sum')
     GROUP BY customer_no, object_no, counter_no
 ), subject AS (
-    SELECT i.customer_no, i.object_no, i.id, i.service, 'instance' AS kind, i.plan, i.status, NULL AS user_name
+    SELECT i.customer_no, i.object_no, i.id, i.service, 'instance'::text AS kind, i.plan, i.status, NULL::text AS user_name
     FROM service_instance i
-    WHERE i.customer_no = ANY ($3::int[]) AND i.removed_at IS NULL AND i.is_billed AND NOT i.reseller_service
+    WHERE i.customer_no = ANY ($1::int[]) AND i.removed_at IS NULL AND i.is_billed AND NOT i.reseller_service
     UNION ALL
-    SELECT s.customer_no, s.object_no, s.id, i.service, 'user', s.plan, s.status, s.user_name
+    SELECT s.customer_no, s.object_no, s.id, i.service, 'user'::text, s.plan, s.status, s.user_name
     FROM subscription s JOIN service_instance i ON i.customer_no = s.customer_no AND i.object_no = s.instance_no
-    WHERE s.customer_no = ANY ($3::int[]) AND i.customer_no = ANY ($3::int[])
+    WHERE s.customer_no = ANY ($1::int[]) AND i.customer_no = ANY ($1::int[])
       AND s.removed_at IS NULL AND i.removed_at IS NULL AND i.is_billed AND NOT i.reseller_service
     UNION ALL
-    SELECT a.customer_no, a.object_no, a.id, i.service, 'application', s.plan, a.status, s.user_name
+    SELECT a.customer_no, a.object_no, a.id, i.service, 'application'::text, s.plan, a.status, s.user_name
     FROM application a
     JOIN subscription s ON s.customer_no = a.customer_no AND s.object_no = a.subscription_no
     JOIN service_instance i ON i.customer_no = s.customer_no AND i.object_no = s.instance_no
-    WHERE a.customer_no = ANY ($3::int[]) AND s.customer_no = ANY ($3::int[]) AND i.customer_no = ANY ($3::int[])
+    WHERE a.customer_no = ANY ($1::int[]) AND s.customer_no = ANY ($1::int[]) AND i.customer_no = ANY ($1::int[])
       AND a.removed_at IS NULL AND s.removed_at IS NULL AND i.removed_at IS NULL AND i.is_billed AND NOT i.reseller_service
 ), measured AS (
-    SELECT c.rank AS customer_rank, c.id AS customer_id, c.id_json, u.rank AS unit_rank, u.head_json, u.unit_code_json,
-           u.quantity_source_json, j.id, j.status,
+    SELECT c.rank AS customer_rank, c.id AS customer_id, u.rank AS unit_rank, j.id, j.status,
            CASE WHEN j.kind = 'instance' THEN c.name_json ELSE to_json(j.user_name)::text END AS description_json, r.*,
-           u.quantity_source_json IS NOT NULL AS by_counter,
+           u.quantity_source_json,
            CASE WHEN u.quantity_source_json IS NOT NULL THEN coalesce(q.value, 0)
                 WHEN j.status = 'NotProvisioned' THEN 0 ELSE 1 END AS quantity,
            u.quantity_source_json IS NOT NULL AND q.value IS NULL AS no_data
@@ -269,33 +299,35 @@ WITH usage AS (
            round(CASE WHEN no_price THEN 0 ELSE quantity * sales END, digits) AS total
     FROM measured
 ), line AS MATERIALIZED (
-    SELECT n, (n - 1) / $4::int AS part, customer_id, currency, total, no_data, no_price,
-           '[' || id_json || ',' || head_json || ',' || to_json(id) || ',' || plan_json || ',"line",null,' || description_json
-           || ',' || name_json || ',' || stock_json || ',' || unit_code_json || ',"' || quantity || '",' || price_json
-           || ',"' || total || '","' || currency || '","'
-           || CASE WHEN no_data THEN CASE WHEN no_price THEN 'no_data no_price' ELSE 'no_data' END
-                   WHEN no_price THEN 'no_price' ELSE '' END
-           || CASE WHEN other_currency THEN ' other_currency' ELSE '' END
-           || '",' || CASE WHEN by_counter THEN quantity_source_json ELSE '"status:' || status || '"' END
-           || ',' || source_json || ']' AS json
+    SELECT n, (n - 1) / $2::int AS part, customer_id, currency, total, no_data, no_price,
+           concat(before_object, to_json(id), before_description, description_json, before_quantity, quantity, before_total,
+                  total, before_flags,
+                  CASE WHEN no_data THEN CASE WHEN no_price THEN 'no_data no_price' ELSE 'no_data' END
+                       WHEN no_price THEN 'no_price' END,
+                  CASE WHEN other_currency THEN ' other_currency' END,
+                  '",', coalesce(quantity_source_json, '"status:' || status || '"'), after_source) AS json
     FROM totalled
 ), part AS (
-    SELECT part, min(customer_id COLLATE "C") AS first_key, count(*) AS row_count,
-           convert_to(string_agg(json, ',' ORDER BY n), 'UTF8') AS bytes
+    SELECT part, min(customer_id COLLATE "C") AS first_key, count(*) AS row_count, string_agg(json, ',' ORDER BY n) AS rows
     FROM line GROUP BY part
-), frozen AS (
-    INSERT INTO batch_chunk (batch_date, revision, sequence, kind, first_key, row_count, sha256, rows)
-    SELECT $1, $2, $5::int + 1 + part, 'lines', first_key, row_count, sha256(bytes), bytes FROM part
-    RETURNING row_count
+), sums AS (
+    SELECT currency, sum(total)::text AS total, count(*) FILTER (WHERE no_data) AS no_data,
+           count(*) FILTER (WHERE no_price) AS no_price
+    FROM line GROUP BY currency
 )
-SELECT (SELECT count(*) FROM frozen) AS chunks, (SELECT coalesce(sum(row_count), 0) FROM frozen) AS lines,
-       (SELECT count(*) FROM line WHERE no_data) AS without_usage,
-       (SELECT count(*) FROM line WHERE no_price) AS without_price,
-       (SELECT coalesce(jsonb_object_agg(currency, total::text), '{}')
-        FROM (SELECT currency, sum(total) AS total FROM line GROUP BY currency) t) AS totals
+SELECT part::int, first_key, row_count::int, rows, NULL AS currency, NULL AS total, 0::bigint AS no_data, 0::bigint AS no_price
+FROM part
+UNION ALL
+SELECT NULL, NULL, 0, NULL, currency, total, no_data, no_price FROM sums
+ORDER BY part
 
--- name: freeze_organisations
--- The tree as it is now, in chunks of $3 rows, numbered after $4.
+-- name: put_chunk
+-- Freeze a chunk.
+INSERT INTO batch_chunk (batch_date, revision, sequence, kind, first_key, row_count, sha256, rows)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: compute_organisations
+-- The tree as it is now, as JSON in parts of $1 rows.
 WITH row AS (
     SELECT row_number() OVER (ORDER BY id COLLATE "C") AS n, id,
            '[' || concat_ws(',', to_json(id)::text, coalesce(to_json(parent)::text, 'null'), to_json(type)::text, to_json(name)::text,
@@ -303,18 +335,14 @@ WITH row AS (
                coalesce(to_json(language)::text, 'null'), coalesce(to_json(currency)::text, 'null')) || ']' AS json
     FROM organisation WHERE removed_at IS NULL
 ), part AS (
-    SELECT (n - 1) / $3::int AS part, min(id COLLATE "C") AS first_key, count(*) AS row_count,
-           convert_to(string_agg(json, ',' ORDER BY n), 'UTF8') AS bytes
+    SELECT (n - 1) / $1::int AS part, min(id COLLATE "C") AS first_key, count(*) AS row_count,
+           string_agg(json, ',' ORDER BY n) AS rows
     FROM row GROUP BY 1
-), frozen AS (
-    INSERT INTO batch_chunk (batch_date, revision, sequence, kind, first_key, row_count, sha256, rows)
-    SELECT $1, $2, $4::int + 1 + part, 'organisations', first_key, row_count, sha256(bytes), bytes FROM part
-    RETURNING row_count
 )
-SELECT count(*) AS chunks, coalesce(sum(row_count), 0) AS rows FROM frozen
+SELECT part::int, first_key, row_count::int, rows FROM part ORDER BY part
 
--- name: freeze_allocations
--- How many of each plan every customer was given and how many its users have, in chunks of $3 rows, numbered after $4.
+-- name: compute_allocations
+-- How many of each plan every customer was given and how many its users have, as JSON in parts of $1 rows.
 WITH given AS (
     SELECT i.customer_no, i.service, a.key AS plan, sum(a.value::bigint) AS allocated, 0::bigint AS used
     FROM service_instance i CROSS JOIN LATERAL jsonb_each_text(i.allocations) a
@@ -332,20 +360,11 @@ WITH given AS (
     LEFT JOIN plan p ON p.id = g.plan
     GROUP BY o.id, g.service, g.plan, p.name
 ), part AS (
-    SELECT (n - 1) / $3::int AS part, min(id COLLATE "C") AS first_key, count(*) AS row_count,
-           convert_to(string_agg(json, ',' ORDER BY n), 'UTF8') AS bytes
+    SELECT (n - 1) / $1::int AS part, min(id COLLATE "C") AS first_key, count(*) AS row_count,
+           string_agg(json, ',' ORDER BY n) AS rows
     FROM row GROUP BY 1
-), frozen AS (
-    INSERT INTO batch_chunk (batch_date, revision, sequence, kind, first_key, row_count, sha256, rows)
-    SELECT $1, $2, $4::int + 1 + part, 'allocations', first_key, row_count, sha256(bytes), bytes FROM part
-    RETURNING row_count
 )
-SELECT count(*) AS chunks, coalesce(sum(row_count), 0) AS rows FROM frozen
-
--- name: chunk_facts
--- What the batch hash is made of, in order.
-SELECT sequence, kind, row_count, encode(sha256, 'hex') AS sha256 FROM batch_chunk
-WHERE batch_date = $1 AND revision = $2 ORDER BY sequence
+SELECT part::int, first_key, row_count::int, rows FROM part ORDER BY part
 
 -- name: chunks_to_publish
 -- The frozen bytes, in order.

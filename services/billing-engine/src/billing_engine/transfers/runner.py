@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import date
 from typing import Any, Final
 
 import asyncpg
 import structlog
 from aiokafka.errors import KafkaError
-from tallyport.batch_hash import batch_sha256
 from tallyport.clock import Clock
 from tallyport.contracts.billing import TransferState
 from tallyport.messaging.backoff import Backoff
@@ -19,6 +17,7 @@ from tallyport.messaging.runtime import MessagingRuntime
 from tallyport.postgres.pool import TRANSIENT_ERRORS
 
 from billing_engine.transfers import store
+from billing_engine.transfers.freezing import LineFreezer
 from billing_engine.transfers.model import Step, Transfer
 from billing_engine.transfers.publisher import ChunkPublisher
 from billing_engine.transfers.service import TOPIC
@@ -26,8 +25,6 @@ from billing_engine.usage.service import UsageService
 
 log = structlog.get_logger()
 
-ROWS_PER_CHUNK: Final = 2000
-CUSTOMERS_PER_RANGE: Final = 1000
 LOOK_SECONDS: Final = 15.0
 
 
@@ -129,61 +126,19 @@ class TransferRunner:
             await self._advance(connection, transfer, Step.COMPUTE_LINES, lines, Step.PUBLISH_LINES)
 
     async def _freeze_lines(self, transfer: Transfer) -> int:
-        key = (transfer.batch_date, transfer.revision)
-        async with self._pool.acquire() as connection, self._pool.acquire() as progress:
+        async with self._pool.acquire() as connection:
             await store.ensure_batch_date(connection, transfer.batch_date)
             parked = await self._usage.parked_count(connection)
-            async with connection.transaction(isolation="repeatable_read"):
-                await connection.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
-                frozen_at = self._clock.now()
-                customers = await store.prepare_work(connection, transfer.usage_day)
-                # Row by row joins are what the planner falls into when it misjudges a range; hashing is right for all.
-                await connection.execute("SET LOCAL enable_nestloop = off")
-                tree = await store.freeze_organisations(connection, *key, rows_per_chunk=ROWS_PER_CHUNK, after=0)
-                given = await store.freeze_allocations(
-                    connection, *key, rows_per_chunk=ROWS_PER_CHUNK, after=tree.chunks
-                )
-                chunks, lines, no_usage, no_price = tree.chunks + given.chunks, 0, 0, 0
-                totals: dict[str, Decimal] = {}
-                for start in range(0, len(customers), CUSTOMERS_PER_RANGE):
-                    frozen = await store.freeze_lines(
-                        connection,
-                        *key,
-                        customers=customers[start : start + CUSTOMERS_PER_RANGE],
-                        rows_per_chunk=ROWS_PER_CHUNK,
-                        after=chunks,
-                        usage_day=transfer.usage_day,
-                    )
-                    chunks += frozen.chunks
-                    lines += frozen.rows
-                    no_usage += frozen.without_usage
-                    no_price += frozen.without_price
-                    for code, total in frozen.totals:
-                        totals[code] = totals.get(code, Decimal(0)) + total
-                    await store.note_rows(progress, *key, Step.COMPUTE_LINES, lines)
-                dead, conflicts = await store.usage_set_aside(connection, _start_of(transfer.usage_day))
-                completeness: dict[str, Any] = {
-                    "usage_day": str(transfer.usage_day),
-                    "lines_without_usage": no_usage,
-                    "lines_without_price": no_price,
-                    "parked_samples": parked,
-                    "dead_lettered": dead,
-                    "conflicting": conflicts,
-                }
-                chained_to = await store.previous(connection, transfer.batch_date)
-                facts = await store.chunk_facts(connection, *key)
-                await store.record_lines(
-                    connection,
-                    *key,
-                    frozen_at=frozen_at,
-                    chunks=chunks,
-                    lines=lines,
-                    sha256=batch_sha256(*key, chained_to[2] if chained_to else None, facts),
-                    chained_to=chained_to,
-                    totals=totals,
-                    completeness=completeness,
-                )
-        return lines
+        # One connection computes from one snapshot, another freezes what was computed before: two cores, and one
+        # transaction that counts, since only the freezing one writes what lasts.
+        async with self._pool.acquire() as reading, self._pool.acquire() as writing, self._pool.acquire() as progress:
+
+            async def note(rows: int) -> None:
+                key = (transfer.batch_date, transfer.revision)
+                await store.note_rows(progress, *key, Step.COMPUTE_LINES, rows)
+
+            async with reading.transaction(isolation="repeatable_read"), writing.transaction():
+                return await LineFreezer(reading, writing, transfer, note).freeze(self._clock.now(), parked)
 
     async def _publish_lines(self, transfer: Transfer) -> None:
         key = (transfer.batch_date, transfer.revision)
@@ -208,10 +163,6 @@ class TransferRunner:
             await store.fail(uow.connection, batch_date, revision, reason, uow.now())
             state = TransferState(batch_date=batch_date, revision=revision, state="failed", reason=reason)
             uow.publish(TOPIC, key=str(batch_date), data=state)
-
-
-def _start_of(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _published(transfer: Transfer) -> TransferState:

@@ -19,7 +19,9 @@ from report_builder.warehouse.chunks import ChunkReader
 from report_builder.warehouse.model import ReceivedChunk
 
 MAX_CHUNK_BYTES: Final = 6 * 1024 * 1024
-MAX_CHUNKS_PER_POLL: Final = 100
+MAX_CHUNKS_PER_POLL: Final = 16
+FETCH_BYTES: Final = 8 * 1024 * 1024
+"""What is read ahead: more of it only waits in memory for the COPY before it."""
 
 
 class ChunkLoader:
@@ -91,6 +93,7 @@ def warehouse_subscriptions(sources: SourceNumbers) -> list[Subscription]:
             group="report-builder.quantities",
             process=ChunkLoader(),
             max_records=MAX_CHUNKS_PER_POLL,
+            fetch_max_bytes=FETCH_BYTES,
         ),
         Subscription(
             topic="warehouse.transfers",
