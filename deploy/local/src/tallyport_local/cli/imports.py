@@ -58,7 +58,7 @@ class _Import:
             InvalidInputError: at the very end, when lines were bad; the good ones are in by then.
         """
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        with Progress(*columns, console=err, transient=True) as progress:
+        with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
             async with publisher(self.settings, source) as sender:
                 yield sender, progress
             tasks = {group: progress.add_task(group, total=None) for group in self._groups}

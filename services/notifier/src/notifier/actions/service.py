@@ -76,6 +76,14 @@ class Gate:
         else:
             await self._ask(uow, request, customer, quote, correlation_id)
 
+    async def switch_is_on(self, connection: store.Connection, customer_id: str) -> bool | None:
+        """Whether a customer is asked; None for a customer nobody has told of."""
+        customer = await price_store.customer(connection, customer_id)
+        if customer is None:
+            return None
+        _ticked, switch_on = await store.setting(connection, "", customer_id)
+        return customer.imported if switch_on is None else switch_on
+
     async def answer(
         self,
         uow: UnitOfWork,
