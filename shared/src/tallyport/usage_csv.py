@@ -23,7 +23,11 @@ _MAX_FIELD_CHARACTERS: Final = 4096
 
 
 class UsageFileError(ValueError):
-    """The file as a whole cannot be used; the message begins with the line."""
+    """The file as a whole cannot be used: the line where that shows, and why."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line}: {reason}")
+        self.line = line
 
 
 class _Row(Contract):
@@ -84,7 +88,7 @@ def text_lines(stream: BinaryIO) -> Iterator[str]:
     """
     for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE_BYTES), b""), start=1):
         if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
-            raise UsageFileError(f"line {number}: longer than {MAX_LINE_BYTES} bytes")
+            raise UsageFileError(number, f"longer than {MAX_LINE_BYTES} bytes")
         yield line.decode("utf-8-sig" if number == 1 else "utf-8", errors="surrogateescape")
 
 
@@ -178,15 +182,16 @@ def _header(reader: Iterator[list[str]]) -> list[str]:
     try:
         header = [name.strip().removeprefix("\ufeff") for name in next(reader)]
     except StopIteration:
-        raise UsageFileError("line 1: the file is empty; a usage file begins with its header") from None
+        raise UsageFileError(1, "the file is empty; a usage file begins with its header") from None
     except csv.Error as error:
-        raise UsageFileError(f"line 1: {error}") from error
+        raise UsageFileError(1, str(error)) from error
     missing = [name for name in REQUIRED if name not in header]
     unknown = [name for name in header if name not in {*REQUIRED, *OPTIONAL}]
     if missing or unknown or len(set(header)) != len(header):
         raise UsageFileError(
-            f"line 1: the header is {','.join(header)!r}; expected {','.join(REQUIRED)}"
-            f" and optionally {' and '.join(OPTIONAL)}"
+            1,
+            f"the header is {','.join(header)!r}; expected {','.join(REQUIRED)}"
+            f" and optionally {' and '.join(OPTIONAL)}",
         )
     return header
 
@@ -211,5 +216,9 @@ def _chunk(key: _Key, buffer: _Buffer) -> UsageChunk:
 
 def _event(key: _Key, buffer: _Buffer, source: str) -> UsageEvent:
     chunk = _chunk(key, buffer)
-    digest = hashlib.sha256(source.encode() + b"\x00" + chunk.write()).hexdigest()
-    return UsageEvent(digest, chunk)
+    return UsageEvent(chunk_id(source, chunk), chunk)
+
+
+def chunk_id(source: str, chunk: UsageChunk) -> str:
+    """The event id of a chunk: the same samples from the same source are the same event."""
+    return hashlib.sha256(source.encode() + b"\x00" + chunk.write()).hexdigest()
