@@ -162,6 +162,10 @@ def directory() -> Iterator[Entity]:
     yield from exchange("vsp-albion", 6, "GBP")
     yield from exchange("var-north", 4, "EUR")
     yield instance("vsp-liberty", "HE", "HE-ENT-USD", reseller_service=True)
+    # The provider bills its own databases: their sizes are measured by the collector, under these ids.
+    for database in ("billing_engine", "notifier", "report_builder"):
+        found = {"kind": "service_instance", "id": f"db:{database}", "customer": PROVIDER, "service": "DB"}
+        yield found | {"plan": "DB-HOSTED", "status": "Provisioned"}
     number = 0
     for seller, names in CUSTOMERS:
         for name in names:

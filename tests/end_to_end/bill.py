@@ -28,7 +28,7 @@ class Line:
 
 
 class Bill:
-    """The lines of a batch in which every unit counts by status, by object id."""
+    """The lines of a batch of a day before anything was collected, by object id."""
 
     def __init__(self, examples: Path = EXAMPLES) -> None:
         lines = (examples / "directory.jsonl").read_text(encoding="utf-8").splitlines()
@@ -62,9 +62,10 @@ class Bill:
         unit = self.units.get((instance["service"], kind))
         if unit is None:
             return
-        assert unit["quantity"] == "status", "this model knows no counters"
         customer, plan = instance["customer"], self.plans[thing["plan"]]
-        quantity = Decimal(0) if thing["status"] == "NotProvisioned" else Decimal(1)
+        # By counter, and nothing was measured on the usage day of this batch: zero, and said so.
+        measured = unit["quantity"] == "status"
+        quantity = Decimal(1) if measured and thing["status"] != "NotProvisioned" else Decimal(0)
         said = self.value(plan, unit["price"], customer)
         price = None if said is None else Decimal(said)
         exact = Decimal(0) if price is None else quantity * price
@@ -78,7 +79,7 @@ class Bill:
             price=price,
             total=exact.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP),
             currency=self.inherited("currency", customer),
-            flags="no_price" if price is None else "",
+            flags="no_price" if price is None else "" if measured else "no_data",
         )
 
     def chain(self, organisation: str) -> list[str]:

@@ -51,12 +51,12 @@ def demo(
 
 def _tell(folder: DataFolder, provider: Provider, *, keep: bool) -> None:
     stage = Stage()
-    story = Story(stage, provider, datetime.now(UTC).date())
+    story = Story(stage, provider, folder, datetime.now(UTC).date())
     out.print(f"[bold]$ export TALLYPORT_DATA={relative(folder.root)}[/bold]  [dim]every command finds its stack[/dim]")
     stage.step("Start", "a real Kafka, a real PostgreSQL, and the services as processes")
     _clear(stage, folder, provider)
     provider.prepare()
-    stage.run("up", "--detach", "--services", "billing-engine,notifier,report-builder", live=True)
+    stage.run("up", "--detach", live=True)
     story.take_in()
     story.collect()
     story.bill()

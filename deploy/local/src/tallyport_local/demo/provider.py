@@ -77,6 +77,13 @@ class Provider:
             raise OperationFailedError(f"{self.examples / 'generate.py'} failed:\n{done.stderr}")
         return sorted(self.usage.glob("*.csv"))
 
+    def drop(self, files: list[Path], inbox: Path) -> None:
+        """Copy files into a watched folder; the rename at the end shows each whole or not at all."""
+        for file in files:
+            hidden = inbox / f".{file.name}"
+            shutil.copyfile(file, hidden)
+            hidden.rename(inbox / file.name)
+
     def edit_catalog(self, old: str, new: str) -> None:
         """Replace one place of the catalogue, as an administrator would in an editor.
 

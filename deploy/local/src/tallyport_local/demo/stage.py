@@ -66,7 +66,12 @@ class Stage:
 
     def show_command(self, words: Sequence[str]) -> None:
         """Print a command as it would be typed."""
-        out.print(f"    [bold]{PROMPT} {escape(shlex.join(words))}[/bold]")
+        self.show_line(shlex.join(words))
+
+    @staticmethod
+    def show_line(line: str) -> None:
+        """Print a line as it would be typed into a shell."""
+        out.print(f"    [bold]{PROMPT} {escape(line)}[/bold]")
 
     def run(self, *arguments: str | Path, live: bool = False, lines: int = SHOWN_LINES, quiet: bool = False) -> str:
         """Run ``tallyport`` with these arguments, in this process; gives what it printed, without colours.

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import time
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -15,8 +16,14 @@ from typing import Any, Final
 from tallyport_local.cli.root import new_table, out
 from tallyport_local.demo.provider import BY_MEGABYTE, BY_STATUS, NEW_PRICE, OLD_PRICE, Provider
 from tallyport_local.demo.stage import Stage, relative
+from tallyport_local.errors import StillWaitingError
+from tallyport_local.state import DataFolder
+from tallyport_local.status import read_overview
 
 FORMATS: Final = ("xlsx", "xls", "xml")
+SETTLE_SECONDS: Final = 60.0
+LOOK_SECONDS: Final = 0.1
+QUIET_LOOKS: Final = 2
 ACTION_ID: Final = "example-create-user-1"
 
 
@@ -52,9 +59,10 @@ class Seen:
 class Story:
     """The acts, in order. ``today`` is the newest batch date; its batch bills the usage of the day before."""
 
-    def __init__(self, stage: Stage, provider: Provider, today: date) -> None:
+    def __init__(self, stage: Stage, provider: Provider, folder: DataFolder, today: date) -> None:
         self.stage = stage
         self.provider = provider
+        self.folder = folder
         self.today = today
         self.yesterday = today - timedelta(days=1)
         self.seen = Seen()
@@ -77,20 +85,58 @@ class Story:
         )
         stage.show_command(["cp", relative(provider.examples / "catalog.yaml"), relative(provider.catalog)])
         stage.run("catalog", "apply", provider.catalog, lines=3)
-        for service in ("HE", "VOICE"):
+        for service in ("HE", "VOICE", "DB"):
             stage.run("schema", "publish", service)
 
     def collect(self) -> None:
-        """A month of usage."""
+        """The sizes of the databases that were just started, and a month of usage files."""
         stage, provider = self.stage, self.provider
-        stage.step("Collect", "a month of usage")
-        stage.show_command(["python", *map(str, provider.generator(self.yesterday)[1:])])
+        stage.step("Collect", "real database sizes, and a month of usage dropped into the collector's folder")
+        stage.run("collect", "run", "databases")
+        event = stage.run("events", "tail", "usage.samples", "--from-beginning", "--max", "1", "--full", lines=2)
+        sizes = json.loads(event[event.index("{") :])
+        self.seen.databases = list(zip(sizes["object_ids"], sizes["values"], strict=True))
+        table = new_table("object", sizes["counter"])
+        for name, size in self.seen.databases:
+            table.add_row(name, size)
+        out.print(table)
+        stage.promise(
+            "the collector measured the databases on the PostgreSQL that was started",
+            kept={"db:billing_engine", "db:notifier", "db:report_builder"} <= set(sizes["object_ids"]),
+            otherwise=event,
+        )
+        stage.show_command(["python", *(relative(Path(word)) for word in provider.generator(self.yesterday)[1:])])
         files = provider.make_usage(self.yesterday)
-        for file in files:
-            stage.run("usage", "import", file, "--source", "demo", quiet=file != files[-1])
+        inbox = self.folder.collector / "inbox"
+        stage.show_line(f"cp {relative(provider.usage)}/*.csv {relative(inbox)}")
+        provider.drop(files, inbox)
+        stage.run("collect", "run", "dropped-files", lines=3)
         samples = provider.samples(self.yesterday)
         self._user = provider.followed(samples)
         self._measured = samples[self._user]
+        self._settle()
+        taken = {file.name for file in (inbox / "taken").iterdir()}
+        stage.promise(
+            f"all {len(files)} files were taken, and every service has read what it was sent",
+            kept=taken == {file.name for file in files},
+            otherwise=f"taken: {sorted(taken)}",
+        )
+
+    def _settle(self) -> None:
+        """Wait until nothing waits anywhere: no spool, no outbox, no lag; twice, because records travel in between.
+
+        Raises:
+            StillWaitingError: after a minute.
+        """
+        deadline, quiet = time.monotonic() + SETTLE_SECONDS, 0
+        while quiet < QUIET_LOOKS:
+            overview = read_overview(self.folder)
+            waiting = any(one.lag != 0 for one in overview.consumers)
+            waiting |= any(part.outbox is not None and part.outbox.depth > 0 for part in overview.parts)
+            quiet = 0 if waiting else quiet + 1
+            if time.monotonic() > deadline:
+                raise StillWaitingError("the services have not read everything after a minute; see `tallyport status`")
+            time.sleep(LOOK_SECONDS)
 
     # ---- billing
 
