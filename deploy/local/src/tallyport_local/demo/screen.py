@@ -13,6 +13,7 @@ from tallyport_local.demo.story import Seen
 
 ARTIFACTS_SHOWN: Final = 6
 HASH_CHARACTERS: Final = 16
+RULE_CHARACTERS: Final = 100
 
 
 def _totals(totals: dict[str, Any]) -> str:
@@ -22,7 +23,8 @@ def _totals(totals: dict[str, Any]) -> str:
 def show(stage: Stage, seen: Seen, data: Path, seconds: float, *, left_up: bool) -> None:
     """Print the closing screen."""
     out.print()
-    out.print(Rule("[bold]What is there now[/bold]"))
+    width = min(out.width, RULE_CHARACTERS)
+    out.print(Rule("[bold]What is there now[/bold]"), width=width)
     batches = new_table("batch", "revision", "light", "lines", "totals", "sha256")
     for batch in seen.batches:
         short = batch["sha256"][:HASH_CHARACTERS]
@@ -49,11 +51,15 @@ def show(stage: Stage, seen: Seen, data: Path, seconds: float, *, left_up: bool)
         markup=False,
     )
     out.print(f" [green]{len(stage.kept)} promises kept[/green] in {seconds:.0f} s")
-    out.print(Rule("[bold]Try next[/bold]"))
-    if not left_up:
-        out.print(f" tallyport up --detach --data {relative(data)}       the stack again, with this data")
-    out.print(f" export TALLYPORT_DATA={relative(data)}")
-    out.print(" tallyport status                                health, lag, the last light", markup=False)
-    out.print(" tallyport events tail billing.quantities --from-beginning --max 1", markup=False)
-    out.print(" tallyport report create customer-detail --format xlsx --organisation var-north -o .", markup=False)
-    out.print(" tallyport down                                  stop it; the data stays", markup=False)
+    out.print(Rule("[bold]Try next[/bold]"), width=width)
+    commands = {
+        f"export TALLYPORT_DATA={relative(data)}": "every command finds its stack",
+        "tallyport up --detach": "the stack again, with this data",
+        "tallyport status": "health, lag, the last light",
+        "tallyport events tail billing.quantities --from-beginning --max 1": "",
+        "tallyport report create customer-detail --format xlsx --organisation var-north -o .": "",
+        "tallyport down": "stop it; the data stays",
+    }
+    for line, why in commands.items():
+        if not (left_up and line.startswith("tallyport up")):
+            out.print(f" {line:<48} {why}".rstrip(), markup=False)

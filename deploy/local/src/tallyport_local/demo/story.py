@@ -215,6 +215,12 @@ class Story:
         stage.step("Ask first", "a portal wants to create a user; that would raise the customer's bill")
         stage.run("gate", "tick", "create_user", "on")
         stage.run("gate", "tick", "change_user_bundle", "on")
+        imported, new = (stage.run("gate", "switch", customer) for customer in ("cust-002", "cust-007"))
+        stage.promise(
+            "an imported customer is asked, a new one not until somebody says so",
+            kept=imported.strip() == "cust-002: on" and new.strip() == "cust-007: off",
+            otherwise=imported + new,
+        )
         asked = stage.run("actions", "request", actions / "create-user.json", "--wait", "0")
         stage.promise("the action is stopped", kept="waits for confirmation" in asked, otherwise=asked)
         shown = json.loads(stage.run("confirmations", "list", "--json", quiet=True))
