@@ -8,9 +8,8 @@ from decimal import Decimal
 
 import pytest
 from tallyport.contracts.directory import Organisation, Removal
+from tallyport.usage_csv import BadLine, UsageEvent, UsageFileError, read_usage
 from tallyport_local.directory_jsonl import DirectoryEvent, read_directory
-from tallyport_local.errors import InvalidInputError
-from tallyport_local.usage_csv import BadLine, UsageEvent, read_usage
 
 HEADER = "object_id,counter,day,value\n"
 
@@ -85,7 +84,7 @@ def test_a_bad_line_is_reported_and_its_neighbours_go_in(line: str, words: str) 
 
 @pytest.mark.parametrize("header", ["", "object_id,counter,day\n", "a,b\n", "object_id,counter,day,value,colour\n"])
 def test_another_header_is_refused(header: str) -> None:
-    with pytest.raises(InvalidInputError, match="line 1"):
+    with pytest.raises(UsageFileError, match="line 1"):
         _read(header)
 
 

@@ -9,8 +9,7 @@ from typing import Final
 
 from pydantic import ValidationError
 from tallyport.contracts.directory import ENTITY, KINDS, Entity, Removal
-
-from tallyport_local.usage_csv import BadLine, reason_of
+from tallyport.usage_csv import BadLine, reason_of
 
 MAX_LINE_BYTES: Final = 1024 * 1024
 

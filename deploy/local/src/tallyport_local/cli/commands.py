@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tallyport_local.cli import catalog, events, gate, imports, lifecycle, reports, topics, transfers
+from tallyport_local.cli import catalog, collect, demo, events, gate, imports, lifecycle, reports, topics, transfers
 from tallyport_local.cli.root import app
 
-__all__ = ["app", "catalog", "events", "gate", "imports", "lifecycle", "reports", "topics", "transfers"]
+__all__ = [
+    "app", "catalog", "collect", "demo", "events", "gate", "imports", "lifecycle", "reports", "topics", "transfers",
+]  # fmt: skip

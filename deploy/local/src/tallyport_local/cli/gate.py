@@ -9,11 +9,11 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic import ValidationError
 from tallyport.contracts.actions import ACTIONS, ActionRequest
+from tallyport.usage_csv import reason_of
 
 from tallyport_local.cli.root import DataOption, JsonOption, app, command, data_folder, new_app, new_table, out
 from tallyport_local.errors import InvalidInputError
 from tallyport_local.installation import TIMEOUT_SECONDS, Installation
-from tallyport_local.usage_csv import reason_of
 
 NOTIFIER: Final = "notifier"
 

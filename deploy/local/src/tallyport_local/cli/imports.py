@@ -11,13 +11,13 @@ from typing import Annotated, BinaryIO, Final
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from tallyport.messaging.envelope import new_event_id
+from tallyport.usage_csv import BadLine, UsageEvent, UsageFileError, read_usage, text_lines
 
 from tallyport_local.cli.root import DataOption, app, command, data_folder, err, new_app, out
 from tallyport_local.directory_jsonl import read_directory
 from tallyport_local.errors import InvalidInputError
 from tallyport_local.installation import Installation
 from tallyport_local.publishing import Publisher, publisher, wait_applied
-from tallyport_local.usage_csv import BadLine, read_usage
 
 MAX_BAD_LINES_SHOWN: Final = 100
 DIRECTORY_SOURCE: Final = "/tallyport/directory-import"
@@ -58,7 +58,7 @@ class _Import:
             InvalidInputError: at the very end, when lines were bad; the good ones are in by then.
         """
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        with Progress(*columns, console=err, transient=True) as progress:
+        with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
             async with publisher(self.settings, source) as sender:
                 yield sender, progress
             tasks = {group: progress.add_task(group, total=None) for group in self._groups}
@@ -108,13 +108,16 @@ async def import_directory(file: FileArgument, data: DataOption = None, timeout_
                 progress.update(task, description=f"published {run.sent.total()} entities")
 
 
-def _text(stream: BinaryIO, file: Path) -> Iterator[str]:
-    """The file's lines as text; what is not UTF-8 becomes a replacement character, which no identifier may hold."""
-    for number, line in enumerate(stream, start=1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise InvalidInputError(f"{file}:{number}: not UTF-8: {error.reason}") from error
+def _samples(stream: BinaryIO, file: Path, source: str) -> Iterator[UsageEvent | BadLine]:
+    """The file's events and bad lines.
+
+    Raises:
+        InvalidInputError: when it is no usage file.
+    """
+    try:
+        yield from read_usage(text_lines(stream), source)
+    except UsageFileError as error:
+        raise InvalidInputError(f"{file}: {error}") from error
 
 
 @command(usage, "import")
@@ -136,7 +139,7 @@ async def import_usage(
     with _open(file) as stream:
         async with run.run(source) as (sender, progress):
             task = progress.add_task("publishing", total=None)
-            for found in read_usage(_text(stream, file), source):
+            for found in _samples(stream, file, source):
                 if isinstance(found, BadLine):
                     run.report(found)
                     continue

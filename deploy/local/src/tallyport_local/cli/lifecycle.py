@@ -24,7 +24,7 @@ _COLOURS: Final = {"ready": "green", "external": "green", "starting": "yellow", 
 def _fetch_jars(settings: LocalSettings) -> None:
     """Fetch Kafka's jars where a person can watch; nothing is shown when they are there."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("Apache Kafka from Maven Central", total=None, visible=False)
 
         def advance(total: int, received: int) -> None:

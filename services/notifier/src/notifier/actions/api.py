@@ -95,11 +95,13 @@ def gate_router(pool: asyncpg.Pool[asyncpg.Record], unit_of_work: UnitOfWorkFact
         """A request and its decision."""
         return _view(await find(request_id))
 
-    _add_settings(router, pool, unit_of_work)
+    _add_settings(router, pool, unit_of_work, gate)
     return router
 
 
-def _add_settings(router: APIRouter, pool: asyncpg.Pool[asyncpg.Record], unit_of_work: UnitOfWorkFactory) -> None:
+def _add_settings(
+    router: APIRouter, pool: asyncpg.Pool[asyncpg.Record], unit_of_work: UnitOfWorkFactory, gate: Gate
+) -> None:
     @router.get("/settings/actions")
     async def actions(_: Viewer) -> list[dict[str, Any]]:
         """Every action, and whether it is asked about."""
@@ -107,6 +109,13 @@ def _add_settings(router: APIRouter, pool: asyncpg.Pool[asyncpg.Record], unit_of
             said = {row["action"]: row for row in await store.ticked_actions(connection)}
         names = [*ACTIONS, *(name for name in said if name not in ACTIONS)]
         return [said.get(name, {"action": name, "ticked": False}) for name in names]
+
+    @router.get("/settings/actions/{action}")
+    async def action_setting(action: Annotated[str, Field(max_length=100)], _: Viewer) -> dict[str, Any]:
+        """One action, and whether it is asked about."""
+        async with pool.acquire() as connection:
+            ticked, _switch = await store.setting(connection, action, "")
+        return {"action": action, "ticked": bool(ticked)}
 
     @router.put("/settings/actions/{action}")
     async def tick(action: Annotated[str, Field(max_length=100)], wanted: Ticked, who: Administrator) -> dict[str, Any]:
@@ -117,6 +126,15 @@ def _add_settings(router: APIRouter, pool: asyncpg.Pool[asyncpg.Record], unit_of
                 uow.connection, at=uow.now(), who=who.name, what="tick", about=action, detail={"ticked": wanted.ticked}
             )
         return {"action": action, "ticked": wanted.ticked}
+
+    @router.get("/customers/{customer}/confirmation-switch")
+    async def switch_setting(customer: str, _: Viewer) -> dict[str, Any]:
+        """Whether a customer must confirm; until somebody said, that depends on whether it was imported."""
+        async with pool.acquire() as connection:
+            found = await gate.switch_is_on(connection, customer)
+        if found is None:
+            raise ProblemError(404, "Unknown customer", f"there is no customer {customer!r}")
+        return {"customer": customer, "on": found}
 
     @router.put("/customers/{customer}/confirmation-switch")
     async def switch(customer: str, wanted: Switch, who: Administrator) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from notifier.actions import store
 from notifier.actions.model import Reason, allowed_at_once
 from notifier.confirmations import service as confirmations
 from notifier.prices.model import Customer
-from notifier.prices.service import quote_for
+from notifier.prices.service import customer_of, quote_for
 
 TOPIC = "billable-actions.decided"
 
@@ -80,6 +80,14 @@ class Gate:
             await self._decide(uow, request.id, "allowed", reason, quote)
         else:
             await self._ask(uow, request, customer, quote, correlation_id)
+
+    async def switch_is_on(self, connection: store.Connection, customer_id: str) -> bool | None:
+        """Whether a customer is asked; None for a customer nobody has told of."""
+        customer = await customer_of(connection, customer_id)
+        if customer is None:
+            return None
+        _ticked, switch_on = await store.setting(connection, "", customer_id)
+        return customer.imported if switch_on is None else switch_on
 
     async def answer(
         self,

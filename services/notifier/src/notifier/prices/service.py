@@ -22,3 +22,8 @@ async def quote_for(
     for item in items:
         plans += [item.plan] if isinstance(item, PlanAdded) else [item.from_plan, item.to_plan]
     return customer, quote(customer, await store.price_book(connection, plans), items)
+
+
+async def customer_of(connection: Any, customer_id: str) -> Customer | None:
+    """The customer; None where nobody has told of it."""
+    return await store.customer(connection, customer_id)

@@ -1,0 +1,1 @@
+"""The tour of ``tallyport demo``: real commands on a real stack, with every promise checked."""

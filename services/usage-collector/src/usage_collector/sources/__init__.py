@@ -1,0 +1,1 @@
+"""Where usage comes from: watched folders and database servers."""
