@@ -196,7 +196,8 @@ class Lanes:
                 started.append(time.perf_counter())
             async with self.pool.acquire() as connection, connection.transaction():
                 await connection.execute(
-                    "INSERT INTO usage_sample SELECT $1, b.customer_no, b.object_no, 1, now(), $2::text::numeric, now(), 1 "
+                    "INSERT INTO usage_sample "
+                    "SELECT $1, b.customer_no, b.object_no, 1, now(), $2::text::numeric, now(), 1 "
                     "FROM billable_object b WHERE b.id = $3",
                     sample.day,
                     sample.value,
@@ -266,9 +267,7 @@ async def _measure(found: Servers, chosen: Any) -> None:
     service = UsageService(pool, messaging.sources)
     watched = Watched(service)
     real = usage_subscription(service)
-    messaging.subscribe(
-        [Subscription(real.topic, real.group, watched, real.max_records, real.batch_timeout_ms, real.fetch_max_bytes)]
-    )
+    messaging.subscribe([Subscription(real.topic, real.group, watched, real.max_records, real.fetch_max_bytes)])
     await service.warm_up()
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""What the benchmarks stand on: real servers of their own, a directory of a million objects, medians of alternating runs."""
+"""What the benchmarks stand on: real servers of their own, and medians of alternating runs."""
 
 from __future__ import annotations
 

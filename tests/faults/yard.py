@@ -153,7 +153,7 @@ class Yard:
                     event_id=event_id,
                     client=client,
                     source=source,
-                )  # fmt: skip
+                )
             )
         if acknowledge:
             await asyncio.gather(*answers)

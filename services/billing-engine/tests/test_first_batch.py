@@ -57,8 +57,10 @@ async def test_a_batch_has_a_line_for_each_unit_and_object(bench: Bench) -> None
         _subscription("ann", "HE-GOLD"),
         _subscription("bob", "HE-GOLD", "NotProvisioned"),
         _subscription("cyd", "HE-FREE", "Failed"),
-        {"kind": "service_instance", "id": "acme-he", "customer": "acme", "service": "HE", "plan": "HE-STD", "status": "Pending"},
-        {"kind": "organisation", "id": "acme", "type": "customer", "parent": "var", "name": 'Acme "&" Söhne\n', "location": "eu-west"},
+        {"kind": "service_instance", "id": "acme-he", "customer": "acme", "service": "HE", "plan": "HE-STD",
+         "status": "Pending"},
+        {"kind": "organisation", "id": "acme", "type": "customer", "parent": "var", "name": 'Acme "&" Söhne\n',
+         "location": "eu-west"},
         {"kind": "organisation", "id": "var", "type": "value_added_reseller", "parent": "sp", "name": "North"},
         {"kind": "organisation", "id": "sp", "type": "service_provider", "name": "Provider", "currency": "EUR"},
     )  # fmt: skip

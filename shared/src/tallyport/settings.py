@@ -35,8 +35,8 @@ class KafkaSettings(Frozen):
     topic_prefix: str = "tallyport."
     instance: str | None = Field(
         default=None,
-        description="a name that exactly one process of a service bears, however often it restarts (a StatefulSet's pod "
-        "name): it takes its partitions back at once, where a nameless one waits for its predecessor's session to end",
+        description="a name that exactly one process of a service bears, however often it restarts (a pod's, in a "
+        "StatefulSet): it takes its partitions back at once; a nameless one waits for its predecessor's session to end",
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"

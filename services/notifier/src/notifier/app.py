@@ -26,7 +26,7 @@ from notifier.prices.stream import price_subscriptions
 from notifier.settings import NotifierSettings
 
 SERVICE = "notifier"
-EXPIRY_SECONDS = 2.0
+EXPIRY_SECONDS = 5.0
 
 log = structlog.get_logger()
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final, Protocol
 
 import asyncpg
@@ -29,6 +30,8 @@ from tallyport.settings import KafkaSettings
 log = structlog.get_logger()
 
 MAX_POLL_INTERVAL_MS: Final = 600_000
+IDLE_WAIT_MS: Final = 10_000
+"""How long an idle consumer and the broker wait for each other; a record that arrives ends it at once."""
 
 
 class LogEnds:
@@ -138,24 +141,31 @@ class BatchConsumer:
             group_id=self._settings.topic(self.subscription.group),
             group_instance_id=self._settings.instance,
             batch=True,
-            batch_timeout_ms=self.subscription.batch_timeout_ms,
             max_records=self.subscription.max_records,
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             fetch_max_bytes=self.subscription.fetch_max_bytes,
             max_partition_fetch_bytes=self.subscription.fetch_max_bytes,
-            fetch_max_wait_ms=500,
+            fetch_max_wait_ms=IDLE_WAIT_MS,
+            consumer_timeout_ms=IDLE_WAIT_MS,
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
             session_timeout_ms=30_000,
-            heartbeat_interval_ms=3_000,
+            heartbeat_interval_ms=10_000,
             check_crcs=True,
             parser=_raw_batch,
             decoder=_undecoded,
             no_reply=True,
         )
+        # FastStream sleeps after an empty poll, deaf to what arrives meanwhile: short sleeps keep an idle stack busy,
+        # long ones keep a customer waiting. Waiting in the poll itself does neither.
+        subscriber.get_msg = self._next_poll  # type: ignore[method-assign]
         subscriber(self._on_poll)
         self._subscriber = subscriber
+
+    async def _next_poll(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord[Any, Any], ...]:
+        found = await consumer.getmany(timeout_ms=IDLE_WAIT_MS, max_records=self.subscription.max_records)
+        return tuple(chain.from_iterable(found.values()))
 
     async def _on_poll(self, message: KafkaMessage) -> None:
         """What FastStream calls with each poll; the decoder passes the message through."""

@@ -41,15 +41,14 @@ class PollProcessor(Protocol):
 class Subscription:
     """One topic read by one consumer group.
 
-    ``group`` is the name without the installation's prefix. ``max_records`` bounds a poll; ``batch_timeout_ms`` is how
-    long an idle consumer waits between two looks, and so the latency it may add.
+    ``group`` is the name without the installation's prefix. ``max_records`` bounds a poll, ``fetch_max_bytes`` what is
+    read ahead.
     """
 
     topic: str
     group: str
     process: PollProcessor
     max_records: int = 500
-    batch_timeout_ms: int = 100
     fetch_max_bytes: int = 16 * 1024 * 1024
 
 

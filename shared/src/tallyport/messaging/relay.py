@@ -23,7 +23,7 @@ log = structlog.get_logger()
 _QUERIES: Final = load_queries("tallyport.messaging")
 
 MAX_BATCH_MESSAGES: Final = 500
-IDLE_SECONDS: Final = 5.0
+IDLE_SECONDS: Final = 15.0
 """How long a message can wait at most when its notification was lost, and how often a standby asks for the lock."""
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from tallyport.contracts.catalog import BillingUnit, CounterQuantity, SchemaPublished
 from tallyport.messaging.unit_of_work import UnitOfWork
-from tallyport.postgres.queries import load_queries
 
-_QUERIES: Final = load_queries("billing_engine.billing_units")
+from billing_engine.billing_units import store
 
 
 class UnknownServiceError(LookupError):
@@ -36,16 +34,19 @@ async def draft(connection: Any, service: str) -> list[BillingUnit]:
     Raises:
         UnknownServiceError: no such service.
     """
-    row = await connection.fetchrow(_QUERIES["draft"], service)
-    if row is None:
-        raise UnknownServiceError(f"there is no service {service!r}; apply a catalogue that has it")
-    return [BillingUnit(**unit) for unit in json.loads(row["units"])]
+    return (await _draft(connection, service))[0]
 
 
 async def newest(connection: Any, service: str) -> dict[str, Any] | None:
     """The version that transfers use: version, units, published_at, published_by, reason; None before the first."""
-    row = await connection.fetchrow(_QUERIES["newest_version"], service)
-    return None if row is None else {**dict(row.items()), "units": json.loads(row["units"])}
+    return await store.newest(connection, service)
+
+
+async def _draft(connection: Any, service: str) -> tuple[list[BillingUnit], set[str]]:
+    found = await store.draft(connection, service)
+    if found is None:
+        raise UnknownServiceError(f"there is no service {service!r}; apply a catalogue that has it")
+    return found
 
 
 async def publish(uow: UnitOfWork, service: str, *, by: str, reason: str) -> Published:
@@ -55,17 +56,15 @@ async def publish(uow: UnitOfWork, service: str, *, by: str, reason: str) -> Pub
         UnknownServiceError: no such service.
         UnpublishableSchemaError: no units, or a unit that measures by a counter that is not declared.
     """
-    await uow.connection.execute(_QUERIES["lock_schema"], service)
-    units = await draft(uow.connection, service)
-    row = await uow.connection.fetchrow(_QUERIES["draft"], service)
-    counters = set(row["counters"]) if row is not None else set()
+    await store.lock(uow.connection, service)
+    units, counters = await _draft(uow.connection, service)
     _check(service, units, counters)
-    current = await newest(uow.connection, service)
+    current = await store.newest(uow.connection, service)
     wanted = [unit.model_dump() for unit in units]
     if current is not None and current["units"] == wanted:
         return Published(current["version"], units, changed=False)
     version = (current["version"] if current is not None else 0) + 1
-    await uow.connection.execute(_QUERIES["publish"], service, version, json.dumps(wanted), uow.now(), by, reason)
+    await store.put_version(uow.connection, service, version, units=wanted, at=uow.now(), by=by, reason=reason)
     data = SchemaPublished(service=service, version=version, units=units)
     uow.publish("catalog.changes", key=f"service_schema:{service}", data=data)
     return Published(version, units, changed=True)

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 ROWS_PER_CHUNK: Final = 2000
 CUSTOMERS_PER_RANGE: Final = 1000
-LOOK_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 15.0
 
 
 class TransferRunner:

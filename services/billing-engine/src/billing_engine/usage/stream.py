@@ -14,6 +14,5 @@ def usage_subscription(service: UsageService) -> Subscription:
         group="billing-engine.usage",
         process=service,
         max_records=5000,
-        batch_timeout_ms=100,
         fetch_max_bytes=4 * 1024 * 1024,
     )

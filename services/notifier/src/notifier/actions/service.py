@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tallyport.contracts.actions import ActionDecided, ActionRequest, ConfirmationAnswered, PlanAdded, Quote
+from tallyport.contracts.actions import ActionDecided, ActionRequest, ConfirmationAnswered, Quote
 from tallyport.messaging.record import Event
 from tallyport.messaging.unit_of_work import UnitOfWork
 
 from notifier.actions import store
 from notifier.actions.model import Reason, allowed_at_once
 from notifier.confirmations import service as confirmations
-from notifier.confirmations import store as confirmation_store
-from notifier.prices import model as prices
-from notifier.prices import store as price_store
+from notifier.prices.model import Customer
+from notifier.prices.service import quote_for
 
 TOPIC = "billable-actions.decided"
 
@@ -58,14 +57,20 @@ class Gate:
             if known.decision is not None:
                 self._announce(uow, known)
             return
-        customer, quote = await self._quote(uow, request)
+        quoted = await quote_for(uow.connection, request.customer, request.items)
         await store.put(
-            uow.connection, request, payload_sha256=digest, correlation_id=correlation_id, quote=quote, at=uow.now()
+            uow.connection,
+            request,
+            payload_sha256=digest,
+            correlation_id=correlation_id,
+            quote=quoted[1] if quoted is not None else None,
+            at=uow.now(),
         )
         await self._audit(uow, request.actor.id, "requested", request.id, {"action": request.action})
-        if customer is None or quote is None:
-            await self._decide(uow, request.id, "declined", Reason.UNKNOWN_CUSTOMER, quote)
+        if quoted is None:
+            await self._decide(uow, request.id, "declined", Reason.UNKNOWN_CUSTOMER, None)
             return
+        customer, quote = quoted
         ticked, switch_on = await store.setting(uow.connection, request.action, request.customer)
         # Nobody said anything: an action is not asked about, and a customer that came with its history is.
         reason = allowed_at_once(
@@ -91,7 +96,7 @@ class Gate:
         Raises:
             AnswerRefusedError: no such open question, its time has run out, or the answer is to another quote.
         """
-        question = await confirmation_store.find(uow.connection, confirmation_id)
+        question = await confirmations.find(uow, confirmation_id)
         if question is None or (customer is not None and question.customer != customer):
             raise AnswerRefusedError(f"there is no confirmation {confirmation_id!r}")
         if question.state != "open":
@@ -105,28 +110,28 @@ class Gate:
             raise AnswerRefusedError(f"there is no request {question.request!r}")
         await self._audit(uow, by, answer, question.request, {"confirmation": confirmation_id})
         if answer == "decline":
-            await confirmation_store.close(uow.connection, question.id, state="declined", by=by, at=uow.now())
+            await confirmations.close(uow, question.id, state="declined", by=by)
             await self._decide(uow, question.request, "declined", Reason.DECLINED, question.quote)
             return Answered("declined")
-        who, quote = await self._quote(uow, known.request)
-        if who is None or quote is None or quote.sha256 != question.quote.sha256:
-            await confirmation_store.close(uow.connection, question.id, state="superseded", by=by, at=uow.now())
-            if who is None or quote is None:
-                await self._decide(uow, question.request, "declined", Reason.UNKNOWN_CUSTOMER, quote)
+        quoted = await quote_for(uow.connection, known.request.customer, known.request.items)
+        if quoted is None or quoted[1].sha256 != question.quote.sha256:
+            await confirmations.close(uow, question.id, state="superseded", by=by)
+            if quoted is None:
+                await self._decide(uow, question.request, "declined", Reason.UNKNOWN_CUSTOMER, question.quote)
                 return Answered("declined")
-            return Answered(None, await self._ask(uow, known.request, who, quote, known.correlation_id))
-        await confirmation_store.close(uow.connection, question.id, state="confirmed", by=by, at=uow.now())
-        await self._decide(uow, question.request, "allowed", Reason.CONFIRMED, quote)
+            return Answered(None, await self._ask(uow, known.request, *quoted, known.correlation_id))
+        await confirmations.close(uow, question.id, state="confirmed", by=by)
+        await self._decide(uow, question.request, "allowed", Reason.CONFIRMED, quoted[1])
         return Answered("allowed")
 
     async def expire(self, uow: UnitOfWork) -> int:
         """Decline what nobody answered in time; returns how many."""
-        overdue = await confirmation_store.overdue(uow.connection, uow.now())
+        overdue = await confirmations.overdue(uow)
         for confirmation_id in overdue:
-            question = await confirmation_store.find(uow.connection, confirmation_id)
+            question = await confirmations.find(uow, confirmation_id)
             if question is None or question.state != "open":
                 continue
-            await confirmation_store.close(uow.connection, question.id, state="expired", by=None, at=uow.now())
+            await confirmations.close(uow, question.id, state="expired", by=None)
             await self._decide(uow, question.request, "declined", Reason.EXPIRED, question.quote)
         return len(overdue)
 
@@ -154,18 +159,8 @@ class Gate:
             except AnswerRefusedError as error:
                 uow.reject(event, str(error))
 
-    async def _quote(self, uow: UnitOfWork, request: ActionRequest) -> tuple[prices.Customer | None, Quote | None]:
-        customer = await price_store.customer(uow.connection, request.customer)
-        if customer is None:
-            return None, None
-        plans: list[str] = []
-        for item in request.items:
-            plans += [item.plan] if isinstance(item, PlanAdded) else [item.from_plan, item.to_plan]
-        book = await price_store.price_book(uow.connection, plans)
-        return customer, prices.quote(customer, book, request.items)
-
     async def _ask(
-        self, uow: UnitOfWork, request: ActionRequest, customer: prices.Customer, quote: Quote, correlation_id: str
+        self, uow: UnitOfWork, request: ActionRequest, customer: Customer, quote: Quote, correlation_id: str
     ) -> str:
         return await confirmations.ask(
             uow, request, customer, quote, valid_minutes=self._valid_minutes, correlation_id=correlation_id

@@ -10,18 +10,16 @@ from notifier.actions.service import Gate
 
 
 def gate_subscriptions(gate: Gate, sources: SourceNumbers) -> list[Subscription]:
-    """Both sides of the gate. Somebody waits for the answer, so an idle consumer looks often."""
+    """Both sides of the gate."""
     return [
         Subscription(
             topic="billable-actions.requested",
             group="notifier.requests",
             process=EventDispatcher(gate.on_requested, {ActionRequest.TYPE: ActionRequest.read}, sources),
-            batch_timeout_ms=50,
         ),
         Subscription(
             topic="confirmations.answered",
             group="notifier.answers",
             process=EventDispatcher(gate.on_answered, {ConfirmationAnswered.TYPE: ConfirmationAnswered.read}, sources),
-            batch_timeout_ms=50,
         ),
     ]

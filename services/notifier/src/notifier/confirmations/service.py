@@ -10,6 +10,7 @@ from tallyport.messaging.unit_of_work import UnitOfWork
 from tallyport.money import plain
 
 from notifier.confirmations import store
+from notifier.confirmations.store import Confirmation
 from notifier.messages.model import choose_language, render
 from notifier.prices.model import Customer
 
@@ -42,3 +43,18 @@ async def ask(
     await store.ask(uow.connection, question, at=uow.now())
     uow.publish(TOPIC, key=request.customer, data=question, correlation_id=correlation_id)
     return question.confirmation_id
+
+
+async def find(uow: UnitOfWork, confirmation_id: str) -> Confirmation | None:
+    """A question, locked until the transaction ends: of two answers at once, one waits and finds it closed."""
+    return await store.find(uow.connection, confirmation_id)
+
+
+async def close(uow: UnitOfWork, confirmation_id: str, *, state: str, by: str | None) -> None:
+    """Ask no longer; ``state`` is confirmed, declined, expired or superseded."""
+    await store.close(uow.connection, confirmation_id, state=state, by=by, at=uow.now())
+
+
+async def overdue(uow: UnitOfWork) -> list[str]:
+    """The open questions whose time has run out."""
+    return await store.overdue(uow.connection, uow.now())

@@ -1,0 +1,40 @@
+"""Service schemas in PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, Final
+
+from tallyport.contracts.catalog import BillingUnit
+from tallyport.postgres.queries import load_queries
+
+_QUERIES: Final = load_queries("billing_engine.billing_units")
+
+Connection = Any  # an asyncpg connection, from a pool or not
+
+
+async def lock(connection: Connection, service: str) -> None:
+    """Publish alone until the transaction ends."""
+    await connection.execute(_QUERIES["lock_schema"], service)
+
+
+async def draft(connection: Connection, service: str) -> tuple[list[BillingUnit], set[str]] | None:
+    """The units as edited and the counters they may use; None for an unknown service."""
+    row = await connection.fetchrow(_QUERIES["draft"], service)
+    if row is None:
+        return None
+    return [BillingUnit(**unit) for unit in json.loads(row["units"])], set(row["counters"])
+
+
+async def newest(connection: Connection, service: str) -> dict[str, Any] | None:
+    """The version that transfers use: version, units, published_at, published_by, reason; None before the first."""
+    row = await connection.fetchrow(_QUERIES["newest_version"], service)
+    return None if row is None else {**dict(row.items()), "units": json.loads(row["units"])}
+
+
+async def put_version(
+    connection: Connection, service: str, version: int, *, units: list[Any], at: datetime, by: str, reason: str
+) -> None:
+    """Enter a version, for ever."""
+    await connection.execute(_QUERIES["publish"], service, version, json.dumps(units), at, by, reason)
