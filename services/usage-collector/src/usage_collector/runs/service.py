@@ -80,7 +80,7 @@ class Worker:
         self._around = surroundings
         self._event_source = f"{SOURCE_PREFIX}{SERVICE}/{source.name}"
         self._wake = asyncio.Event()
-        self._stop_reading = threading.Event()
+        self.stop_flag = threading.Event()
         self._told: set[tuple[str, str]] = set()
         self._folder = Folder(source.folder) if isinstance(source, CsvSource) else None
 
@@ -98,7 +98,7 @@ class Worker:
 
     def stop_reading(self) -> None:
         """Let go of a file that is being read: it is read again after the restart."""
-        self._stop_reading.set()
+        self.stop_flag.set()
 
     async def work(self) -> None:
         """Do what is due, wait, and so on until cancelled. No mistake of one run ends the next."""
@@ -187,7 +187,7 @@ class Worker:
         folder = self._folder or Folder(source.folder)
         taker = Taker(
             self._around.database, self._around.spool, source.name, self._event_source, source.folder,
-            self._stop_reading,
+            self.stop_flag,
         )  # fmt: skip
         problems: list[tuple[str, OSError]] = []
         try:
