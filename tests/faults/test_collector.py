@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
 from tallyport.testing.waiting import until
-from yard import PATIENCE_SECONDS, YESTERDAY, Sample, Yard, make_samples
+from yard import PATIENCE_SECONDS, YESTERDAY, Sample, Yard, expected_total, make_samples
 
 COLLECTOR = "usage-collector"
 COUNTERS = [f"Counter{i}" for i in range(5)]
@@ -84,4 +85,6 @@ async def test_a_collector_that_is_killed_with_a_full_spool_and_no_broker(yard: 
     assert await yard.usage(name) == sorted((one.object_id, one.counter, one.day, one.value) for one in samples)
     assert await yard.dead_letters("usage.samples", SOURCE) == []
     await yard.transfer()
-    assert len(await yard.billed(name)) == sum(one.day == YESTERDAY for one in samples)
+    lines = await yard.billed(name)
+    assert len(lines) == sum(one.day == YESTERDAY for one in samples)
+    assert sum((Decimal(line["total"]) for line in lines), Decimal(0)) == expected_total(samples, YESTERDAY)
