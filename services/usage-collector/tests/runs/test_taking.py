@@ -158,6 +158,14 @@ async def test_a_folder_that_is_away_is_told_once(bench: Bench) -> None:
     assert bench.runs()[0]["state"] == "succeeded"
 
 
+async def test_a_new_installation_gets_its_folder(bench: Bench) -> None:
+    bench.inbox.rmdir()
+    await bench.service.collector.recover()
+    await bench.read()
+    assert bench.inbox.is_dir()
+    assert bench.runs() == []
+
+
 async def test_many_files_are_one_run(bench: Bench) -> None:
     for number in range(5):
         bench.drop(f"{number}.csv", HEADER + f"a,C,2026-11-{number + 1:02},1\nb{number},C,2026-11-01,{number}\n")

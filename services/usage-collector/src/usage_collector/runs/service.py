@@ -85,8 +85,10 @@ class Worker:
         self._folder = Folder(source.folder) if isinstance(source, CsvSource) else None
 
     async def recall(self) -> None:
-        """Learn when the source was last read: a restart is no reason to read it again."""
+        """Learn when the source was last read (a restart is no reason to read it again), and make its folder."""
         self.schedule.last = await asyncio.to_thread(self._last_started)
+        if self._folder is not None:
+            await asyncio.to_thread(self._folder.create)
 
     def _last_started(self) -> Any:
         with self._around.database.read() as connection:
