@@ -17,7 +17,7 @@ from tallyport.observability.http import serve, service_app
 from tallyport.postgres.migrations import Migration, read_migrations
 from tallyport.postgres.pool import open_pool
 
-from report_builder.artifacts.store import open_store
+from report_builder.artifacts.service import open_store
 from report_builder.reports import store as report_store
 from report_builder.reports.api import reports_router
 from report_builder.reports.service import ReportService

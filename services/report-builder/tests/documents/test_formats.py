@@ -28,7 +28,7 @@ from report_builder.documents.model import (
 )
 from report_builder.documents.xls_document import XlsDocument
 from report_builder.documents.xlsx_document import XlsxDocument
-from report_builder.documents.xml_document import NAMESPACE, schema
+from report_builder.documents.xml_document import NAMESPACE, SchemaCheck, schema
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 Row = tuple[str | None, ...]
@@ -65,7 +65,7 @@ def facts(days: Days, scope: Scope | None = None, missing: tuple[date, ...] = ()
     sums = Sums()
     for rows in days.values():
         for row in rows:
-            sums.add(str(row[13]), str(row[12]))
+            sums.add(str(row[13]), [str(row[12])])
     return Document(
         from_date=min(days, default=SATURDAY),
         to_date=max(days, default=SATURDAY),
@@ -82,7 +82,7 @@ def customer_totals(days: Days) -> list[CustomerTotal]:
     sums: dict[tuple[str, str], Sums] = defaultdict(Sums)
     for rows in days.values():
         for row in rows:
-            sums[str(row[0]), row[1] or ""].add(str(row[13]), str(row[12]))
+            sums[str(row[0]), row[1] or ""].add(str(row[13]), [str(row[12])])
     return [CustomerTotal(*key, total) for key in sorted(sums) for total in sums[key].totals()]
 
 
@@ -148,6 +148,7 @@ def lines_of_xml(raw: bytes) -> list[dict[str, str]]:
     ]
 
 
+ATTRIBUTES = f'xmlns="{NAMESPACE}" version="1.0" from="2026-11-21" to="2026-11-21" lines="0"'
 TWO_DAYS: Days = {
     FRIDAY: [line(), line("c-2", total="3.00")],
     SATURDAY: [
@@ -346,7 +347,9 @@ def test_any_text_and_number_comes_back_from_sheets(written: list[Row]) -> None:
 @pytest.mark.parametrize("name", ["xlsx", "xls", "xml", "csv"])
 def test_rows_that_do_not_add_up_end_the_document(name: str) -> None:
     document = facts({SATURDAY: [line()]})
-    wrong = replace(document, totals=(Total("EUR", 2, Decimal("1.54")),))
+    wrong = replace(
+        document, totals=(Total("EUR", 2, Decimal("1.54")),), batches=(replace(document.batches[0], lines=2),)
+    )
     with pytest.raises(DocumentError):
         render(name, {SATURDAY: [line()]}, wrong)
 
@@ -361,6 +364,32 @@ def test_scope_and_missing_dates_are_said() -> None:
     assert "1 dates are missing" in cover
 
 
-def test_a_line_that_the_schema_forbids_ends_the_document() -> None:
+@pytest.mark.parametrize(
+    "forbidden", [{"kind": "guess"}, {"quantity": "1e3"}, {"currency": "EURO"}], ids=["kind", "quantity", "currency"]
+)
+def test_a_line_that_the_schema_forbids_ends_the_document(forbidden: dict[str, str]) -> None:
     with pytest.raises(DocumentError, match="schema"):
-        render("xml", {SATURDAY: [line(kind="guess")]})
+        render("xml", {SATURDAY: [line(), line(object_id="o-2", **forbidden)]})
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"<report",
+        b"<report/>",
+        f"<report {ATTRIBUTES}><day/></report>".encode(),
+        f"<report {ATTRIBUTES}>".encode(),
+    ],
+    ids=["cut off", "another namespace", "an attribute missing", "not closed"],
+)
+def test_the_schema_check_finds_what_is_wrong(raw: bytes) -> None:
+    check = SchemaCheck()
+    check.feed(raw)
+    with pytest.raises(DocumentError, match="schema"):
+        check.close()
+
+
+def test_sums_of_long_numbers_are_exact() -> None:
+    long = "99999999999999999999999999999999.999999"
+    _, rendered = render("xml", {SATURDAY: [line(total=long), line(object_id="o-2", total="0.000001")]})
+    assert rendered.rows == 2

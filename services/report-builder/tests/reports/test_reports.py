@@ -270,7 +270,7 @@ async def test_a_killed_render_is_taken_up_again(
     report_id = await ask(service, units_of_work, clock, report_id="killed", format="xlsx", from_date=FRIDAY)
     task = asyncio.create_task(worker.run())
     async with asyncio.timeout(WAIT_SECONDS):
-        while not renders():  # noqa: ASYNC110 - another process appears; there is nothing to be woken by
+        while not renders():  # noqa: ASYNC110 - processes tell nobody that they began
             await asyncio.sleep(0.005)
         renders()[0].kill()
         report = await finished(service, report_id)

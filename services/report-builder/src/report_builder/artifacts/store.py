@@ -15,8 +15,6 @@ from typing import Any, BinaryIO, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import AlreadyExistsError
-from obstore.store import from_url
 
 from report_builder.artifacts.model import Artifact, ArtifactConflictError
 
@@ -102,7 +100,7 @@ class CloudStore:
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
         self._url = url.rstrip("/")
-        self._store: Any = from_url(url, **options)
+        self._store: Any = obstore.store.from_url(url, **options)
 
     def staging(self) -> Path:
         """The machine's folder for temporary files."""
@@ -116,7 +114,7 @@ class CloudStore:
                 # Mapped, not read: a conditional put is one request, and its body may be larger than memory should be.
                 body = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
                 obstore.put(self._store, key, body, mode="create", use_multipart=False)
-        except AlreadyExistsError:
+        except obstore.exceptions.AlreadyExistsError:
             found = hashlib.sha256()
             for block in obstore.get(self._store, key).stream(min_chunk_size=_BLOCK_BYTES):
                 found.update(block)

@@ -35,12 +35,12 @@ class CsvDocument:
     def feed(self, block: bytes) -> None:
         """Write whole rows."""
         date = self._prefix
-        if _QUOTE not in block:
+        # Every second part between quotes is inside of them; doubled quotes keep the count right.
+        parts = block.split(_QUOTE) if _QUOTE in block else []
+        if b"\n" not in b"".join(parts[1::2]):
             self._rows += block.count(b"\n")
             self._file.write(date + block[:-1].replace(b"\n", b"\r\n" + date) + b"\r\n")
             return
-        # Between quotes with an even number before them a line feed ends a row; doubled quotes keep the count right.
-        parts = block.split(_QUOTE)
         outside = parts[::2]
         self._rows += sum(part.count(b"\n") for part in outside)
         parts[::2] = [part.replace(b"\n", b"\r\n" + date) for part in outside]

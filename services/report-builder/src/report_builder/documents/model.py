@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, localcontext
 from typing import Final, Protocol
 
 COLUMNS: Final = (
@@ -16,6 +16,10 @@ COLUMNS: Final = (
 
 ROW_COLUMNS: Final = COLUMNS[1:]
 """A row as a renderer is fed it: the date is that of the batch it was told of before."""
+
+
+EXACT: Final = Context(prec=200, traps=[Inexact])
+"""Decimal's own context rounds to 28 digits in silence; sums of long numbers need more."""
 
 
 class DocumentError(RuntimeError):
@@ -77,24 +81,34 @@ class Document:
     @property
     def lines(self) -> int:
         """How many rows there are."""
-        return sum(total.lines for total in self.totals)
+        return sum(batch.lines for batch in self.batches)
 
 
 @dataclass(slots=True)
 class Sums:
-    """Adds up what passes, to be compared with what the database says."""
+    """Adds up what passes, to be compared with what the database says. Exact, however long the numbers are."""
 
     lines: dict[str, int] = field(default_factory=dict)
     amounts: dict[str, Decimal] = field(default_factory=dict)
 
-    def add(self, currency: str, total: str) -> None:
-        """One more row."""
-        if currency in self.amounts:
-            self.amounts[currency] += Decimal(total)
-            self.lines[currency] += 1
-        else:
-            self.amounts[currency] = Decimal(total)
-            self.lines[currency] = 1
+    def add(self, currency: str, totals: Sequence[str]) -> None:
+        """More rows of one currency."""
+        with localcontext(EXACT):
+            self.amounts[currency] = sum(map(Decimal, totals), self.amounts.get(currency, Decimal(0)))
+        self.lines[currency] = self.lines.get(currency, 0) + len(totals)
+
+    def take(self, totals: dict[bytes, list[bytes]]) -> None:
+        """The same of what a block of rows held, by currency; leaves nothing in it."""
+        for currency, found in totals.items():
+            self.add(currency.decode(), b" ".join(found).decode().split(" "))
+        totals.clear()
+
+    def join(self, other: Sums) -> None:
+        """Add what another has added up."""
+        for currency, amount in other.amounts.items():
+            with localcontext(EXACT):
+                self.amounts[currency] = self.amounts.get(currency, Decimal(0)) + amount
+            self.lines[currency] = self.lines.get(currency, 0) + other.lines[currency]
 
     def totals(self) -> tuple[Total, ...]:
         """Per currency, in the order of their codes."""

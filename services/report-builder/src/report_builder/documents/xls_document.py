@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import date
 from typing import BinaryIO, Final
 
@@ -11,7 +12,7 @@ from report_builder.documents import biff8
 from report_builder.documents.compound_file import CompoundFile
 from report_builder.documents.model import BatchFacts, Document, DocumentError, Rendered, Sums
 from report_builder.documents.sheets import Sheet, cover, fits, money_format, serial, sheets
-from report_builder.documents.text import holds, unescape, visible
+from report_builder.documents.text import is_odd, odd_row, unescape, visible
 
 ROWS_PER_SHEET: Final = 65_535  # and the header
 
@@ -25,6 +26,7 @@ _EXAMPLES: Final = {digits: code for code, digits in (*MINOR_DIGITS.items(), ("E
 _FORMATS: Final = ("yyyy-mm-dd", "0.##########", *(money_format(_EXAMPLES[digits]) for digits in _DIGITS))
 _MONEY_STYLES: Final = {code: _MONEY + _DIGITS.index(digits) for code, digits in MINOR_DIGITS.items()}
 _TWO_DIGITS: Final = _MONEY + _DIGITS.index(2)
+_LONGEST: Final = biff8.MAX_TEXT_UNITS // 2
 _CACHED_NUMBERS: Final = 50_000
 
 
@@ -66,18 +68,18 @@ class XlsDocument:
 
     def feed(self, block: bytes) -> None:
         """Write whole rows."""
-        rows = block.decode().split("\n")
+        rows = block.split(b"\n")
         rows.pop()
-        care = holds(block, ()) or max(map(len, rows)) > biff8.MAX_TEXT_UNITS // 2
-        add = self._sums.add
+        odd = is_odd(block) or max(map(len, rows)) > _LONGEST
+        totals: defaultdict[bytes, list[bytes]] = defaultdict(list)
         label = biff8.label
         for row in rows:
-            fields = row.split("\t")
-            if care:
+            fields = row.decode().split("\t")
+            if odd and (odd_row(row) or len(row) > _LONGEST):
                 fields = [self._clean(unescape(field)) for field in fields]
             number = self._lines.next_row()
             quantity, price, total, currency = fields[10:14]
-            add(currency, total)
+            totals[currency.encode()].append(total.encode())
             cells = [biff8.number(number, 0, _DATE, self._date)]
             cells += [
                 label(number, column, _NORMAL, field) for column, field in enumerate(fields[:10], start=1) if field
@@ -90,6 +92,7 @@ class XlsDocument:
                 label(number, column, _NORMAL, field) for column, field in enumerate(fields[13:], start=14) if field
             ]
             self._stream.write(b"".join(cells))
+        self._sums.take(totals)
         self._rows += len(rows)
 
     def close(self) -> Rendered:
@@ -164,11 +167,9 @@ class XlsDocument:
 
     def _clean(self, text: str) -> str:
         text, replaced = visible(text)
-        self._replaced += replaced
-        if len(text) > biff8.MAX_TEXT_UNITS // 2:
-            self._replaced += len(text) - biff8.MAX_TEXT_UNITS // 2
-            text = text[: biff8.MAX_TEXT_UNITS // 2]
-        return text
+        too_long = max(0, len(text) - _LONGEST)
+        self._replaced += replaced + too_long
+        return text[:_LONGEST]
 
 
 class _Pages:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 import zipfile
+from collections import defaultdict
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import BinaryIO, Final
@@ -13,21 +15,24 @@ import xlsxwriter
 from tallyport.money import MINOR_DIGITS, plain
 
 from report_builder.documents.model import BatchFacts, Document, DocumentError, Rendered, Sums
-from report_builder.documents.sheets import Sheet, cover, fits, money_format, serial, sheets
-from report_builder.documents.text import holds, unescape, visible
+from report_builder.documents.sheets import MAX_DIGITS, Sheet, cover, fits, money_format, serial, sheets
+from report_builder.documents.text import is_odd, odd_row, unescape, visible
 from report_builder.documents.zip_parts import PartWriter, ZipParts
 
 ROWS_PER_SHEET: Final = 1_048_575  # and the header
 MAX_CELL_CHARACTERS: Final = 32_767
 _LARGE_ROWS: Final = 20_000  # more rows than this may, with the longest texts, pass 2 GiB in one sheet
 
-_CARE: Final = (b"&", b"<", b">", b"_x", b" \t", b"\t ", b" \n", b"\n ", b"\t\t")
-_ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
 # Excel reads _x0041_ as the character 0x41; so the underscore of text that looks like it is written that way itself.
-_LOOKS_ESCAPED: Final = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)")
-_TEXT: Final = '<c t="inlineStr"><is><t>%s</t></is></c>'
-_TEXTS: Final = 10
-_HEAD: Final = _TEXT * _TEXTS
+_LOOKS_ESCAPED: Final = re.compile(rb"_(?=x[0-9A-Fa-f]{4}_)")
+_TEXT_START: Final = b'<c t="inlineStr"><is><t>'
+_TEXT_END: Final = b"</t></is></c>"
+_TEXT_BETWEEN: Final = _TEXT_END + _TEXT_START
+_TEXT: Final = _TEXT_START + b"%b" + _TEXT_END
+_EMPTY_TEXT: Final = _TEXT_START + _TEXT_END
+_EMPTY: Final = b"<c/>"
+_DIGITS: Final = tuple(sorted({2, *MINOR_DIGITS.values()}))
+_RETURN: Final = "\r"
 _SHEET_DATA_END: Final = "</sheetData>"
 _DIMENSION: Final = re.compile(r'<dimension ref="[^"]*"/>')
 # XlsxWriter numbers styles in the order of their first use; the cover uses them in this order.
@@ -52,7 +57,7 @@ class XlsxDocument:
         self._replaced = 0
         self._parts = ZipParts(file)
         totals, lines = sheets(document, rows_per_sheet)
-        self._styles: dict[str, int] = {}
+        self._templates: dict[bytes, bytes] = {}
         skeleton = self._skeleton([*totals, *lines])
         self._totals = _Pages(self._parts, skeleton, first=2, sheets=totals)
         self._lines = _Pages(self._parts, skeleton, first=2 + len(totals), sheets=lines)
@@ -60,52 +65,45 @@ class XlsxDocument:
             if not self._totals.owns(name) and not self._lines.owns(name):
                 self._parts.add(name, content)
         self._totals_open = True
-        self._date_cell = ""
+        self._row_start = b""
 
     def customer_totals(self, block: str) -> None:
         """Rows of the sheet of totals."""
         rows = block.split("\n")
         rows.pop()
-        cells = []
-        for row in rows:
-            customer, name, currency, lines, total = map(unescape, row.split("\t"))
-            cells.append(
-                f"<row>{self._text(customer)}{self._text(name)}{self._text(currency)}<c><v>{lines}</v></c>"
-                f"{self._number(total, self._money(currency))}</row>"
-            )
-        self._totals.write(cells)
+        self._totals.write([self._total_row(*map(unescape, row.split("\t"))) for row in rows])
 
     def begin_batch(self, batch: BatchFacts) -> None:
         """The rows that follow are of this date."""
         self._finish_totals()
-        self._date_cell = f'<row><c s="{_DATE_STYLE}"><v>{serial(batch.batch_date)}</v></c>'
+        self._row_start = f'<row><c s="{_DATE_STYLE}"><v>{serial(batch.batch_date)}</v></c>'.encode()
 
     def feed(self, block: bytes) -> None:
         """Write whole rows."""
-        rows = block.decode().split("\n")
+        rows = _with_entities(block).split(b"\n")
         rows.pop()
-        care = holds(block, _CARE) or block.startswith((b" ", b"\t")) or max(map(len, rows)) > MAX_CELL_CHARACTERS
-        cells: list[str] = []
-        append = cells.append
-        start = self._date_cell
-        add = self._sums.add
-        number = self._number
+        odd = is_odd(block) or max(map(len, rows)) > MAX_CELL_CHARACTERS
+        cells: list[bytes] = []
+        totals: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        start = self._row_start
         for row in rows:
-            fields = row.split("\t")
-            quantity, price, total, currency, kind, flags = fields[_TEXTS:]
-            if care:
-                head = "".join([self._text(unescape(field)) for field in fields[:_TEXTS]])
-                flags = unescape(flags)
+            texts, quantity, price, total, currency, kind, flags = row.rsplit(b"\t", 6)
+            if odd and (odd_row(row) or len(row) > MAX_CELL_CHARACTERS):
+                texts = b"".join([self._cell(unescape(field.decode())) for field in texts.split(b"\t")])
+                flags = self._cell(unescape(flags.decode()))
             else:
-                head = _HEAD % tuple(fields[:_TEXTS])
-            style = self._styles.get(currency) or self._money(currency)
-            add(currency, total)
-            append(
-                f"{start}{head}{number(quantity, _QUANTITY_STYLE)}"
-                f"{number(price, _QUANTITY_STYLE) if price else '<c/>'}{number(total, style)}"
-                f'<c t="inlineStr"><is><t>{currency}</t></is></c><c t="inlineStr"><is><t>{kind}</t></is></c>'
-                f"{self._text(flags) if flags else '<c/>'}</row>"
-            )
+                texts = _TEXT_START + texts.replace(b"\t", _TEXT_BETWEEN) + _TEXT_END
+                if _EMPTY_TEXT in texts:
+                    texts = texts.replace(_EMPTY_TEXT, _EMPTY)
+                flags = _TEXT % flags if flags else _EMPTY
+            totals[currency].append(total)
+            if price and len(quantity) <= MAX_DIGITS and len(price) <= MAX_DIGITS and len(total) <= MAX_DIGITS:
+                template = self._templates.get(currency) or self._template(currency)
+                cells.append(template % (start, texts, quantity, price, total, kind, flags))
+            else:
+                numbers = self._numbers(quantity, price, total, currency)
+                cells.append(b"".join((start, texts, numbers, _TEXT % currency, _TEXT % kind, flags, b"</row>")))
+        self._sums.take(totals)
         self._rows += len(rows)
         self._lines.write(cells)
 
@@ -127,34 +125,54 @@ class XlsxDocument:
             self._totals_open = False
             self._totals.write(
                 [
-                    f"<row>{self._text('All customers')}<c/>{self._text(total.currency)}<c><v>{total.lines}</v></c>"
-                    f"{self._number(plain(total.amount), self._money(total.currency))}</row>"
+                    self._total_row("All customers", "", total.currency, str(total.lines), plain(total.amount))
                     for total in self._document.totals
                 ]
             )
             self._totals.close()
 
-    def _text(self, text: str) -> str:
+    def _total_row(self, customer: str, name: str, currency: str, lines: str, total: str) -> bytes:
+        texts = self._text(customer) + self._text(name) + self._text(currency)
+        numbers = self._number(lines, 0) + self._number(total, _money_style(currency))
+        return b"<row>" + texts + numbers + b"</row>"
+
+    def _text(self, text: str) -> bytes:
+        return self._cell(_with_entities(text.encode()).decode())
+
+    def _cell(self, text: str) -> bytes:
+        """A cell of text whose entities are written already."""
         if not text:
-            return "<c/>"
+            return _EMPTY
         text, replaced = visible(text)
-        self._replaced += replaced + max(0, len(text) - MAX_CELL_CHARACTERS)
-        text = text[:MAX_CELL_CHARACTERS]
+        self._replaced += replaced
+        if len(text) > MAX_CELL_CHARACTERS:
+            readable = html.unescape(text)
+            self._replaced += max(0, len(readable) - MAX_CELL_CHARACTERS)
+            text = _with_entities(readable[:MAX_CELL_CHARACTERS].encode()).decode()
         space = "" if text.strip() == text else ' xml:space="preserve"'
-        text = _LOOKS_ESCAPED.sub("_x005F_", text).translate(_ESCAPES)
-        return f'<c t="inlineStr"><is><t{space}>{text}</t></is></c>'
+        return f'<c t="inlineStr"><is><t{space}>{text.replace(_RETURN, "&#13;")}</t></is></c>'.encode()
 
     @staticmethod
-    def _number(number: str, style: int) -> str:
+    def _number(number: str, style: int) -> bytes:
         # A number with more digits than a cell keeps is written as text: exact rather than summable.
-        if len(number) <= 15 or fits(number):  # noqa: PLR2004 - what fits() asks first, without the call
-            return f'<c s="{style}"><v>{number}</v></c>'
-        return f'<c s="{style}" t="inlineStr"><is><t>{number}</t></is></c>'
+        if fits(number):
+            return f'<c s="{style}"><v>{number}</v></c>'.encode()
+        return f'<c s="{style}" t="inlineStr"><is><t>{number}</t></is></c>'.encode()
 
-    def _money(self, currency: str) -> int:
-        style = _MONEY_STYLES + sorted({2, *MINOR_DIGITS.values()}).index(MINOR_DIGITS.get(currency, 2))
-        self._styles[currency] = style
-        return style
+    def _numbers(self, quantity: bytes, price: bytes, total: bytes, currency: bytes) -> bytes:
+        """The cells of numbers that are not there, or may be too long."""
+        price_cell = self._number(price.decode(), _QUANTITY_STYLE) if price else _EMPTY
+        quantity_cell = self._number(quantity.decode(), _QUANTITY_STYLE)
+        return quantity_cell + price_cell + self._number(total.decode(), _money_style(currency.decode()))
+
+    def _template(self, currency: bytes) -> bytes:
+        """A row of this currency: start, texts, quantity, price, total, kind and the cell of flags."""
+        quantity = b'<c s="%d"><v>%%b</v></c>' % _QUANTITY_STYLE
+        total = b'<c s="%d"><v>%%b</v></c>' % _money_style(currency.decode())
+        shown = (_TEXT % currency).replace(b"%", b"%%")
+        template = b"%b%b" + quantity + quantity + total + shown + _TEXT + b"%b</row>"
+        self._templates[currency] = template
+        return template
 
     def _skeleton(self, pages: list[Sheet]) -> dict[str, bytes]:
         """The workbook without its rows: every part's bytes by name."""
@@ -164,10 +182,7 @@ class XlsxDocument:
         formats = [book.add_format({"num_format": "yyyy-mm-dd"}), book.add_format({"num_format": "0.##########"})]
         formats += [
             book.add_format({"num_format": money_format(code)})
-            for code in (
-                next((c for c, d in MINOR_DIGITS.items() if d == digits), "EUR")
-                for digits in sorted({2, *MINOR_DIGITS.values()})
-            )
+            for code in (next((c for c, d in MINOR_DIGITS.items() if d == digits), "EUR") for digits in _DIGITS)
         ]
         bold = book.add_format({"bold": True})
         book.set_properties(
@@ -197,6 +212,16 @@ class XlsxDocument:
             return {name: parts.read(name) for name in parts.namelist()}
 
 
+def _with_entities(text: bytes) -> bytes:
+    """Text, or a whole block of rows, with what XML and Excel would misread written their way."""
+    text = text.replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;")
+    return _LOOKS_ESCAPED.sub(b"_x005F_", text) if b"_x" in text else text
+
+
+def _money_style(currency: str) -> int:
+    return _MONEY_STYLES + _DIGITS.index(MINOR_DIGITS.get(currency, 2))
+
+
 class _Pages:
     """Rows over as many sheets as they need, one open at a time."""
 
@@ -209,22 +234,23 @@ class _Pages:
         self._room = 0
 
     @staticmethod
-    def _split(xml: str, sheet: Sheet) -> tuple[str, str]:
+    def _split(xml: str, sheet: Sheet) -> tuple[bytes, bytes]:
         last = chr(ord("A") + len(sheet.columns) - 1)
         before, after = xml.split(_SHEET_DATA_END)
-        return _DIMENSION.sub(f'<dimension ref="A1:{last}{sheet.rows + 1}"/>', before), _SHEET_DATA_END + after
+        before = _DIMENSION.sub(f'<dimension ref="A1:{last}{sheet.rows + 1}"/>', before)
+        return before.encode(), (_SHEET_DATA_END + after).encode()
 
     def owns(self, name: str) -> bool:
         """Whether the part is one of these sheets."""
         return name in self._pages
 
-    def write(self, rows: list[str]) -> None:
+    def write(self, rows: list[bytes]) -> None:
         """Add rows; each is a whole ``row`` element."""
         while rows:
             if self._room == 0:
                 self._next_page()
             writer = self._writer()
-            writer.write("".join(rows[: self._room]))
+            writer.write(b"".join(rows[: self._room]))
             taken = min(len(rows), self._room)
             rows = rows[taken:]
             self._room -= taken
@@ -233,7 +259,7 @@ class _Pages:
         """Finish the sheet that is open; sheets that got no row are written with their header."""
         self._finish_page()
         for name in self._names:
-            self._parts.add(name, "".join(self._around[name]).encode())
+            self._parts.add(name, b"".join(self._around[name]))
 
     def _writer(self) -> PartWriter:
         if self._open is None:

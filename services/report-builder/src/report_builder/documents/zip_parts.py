@@ -25,7 +25,7 @@ def part_info(name: str) -> zipfile.ZipInfo:
 
 
 class PartWriter:
-    """Text into a part, in blocks of one size whatever the sizes it comes in: compressed bytes depend on that.
+    """Bytes into a part, in blocks of one size whatever the sizes it comes in: compressed bytes depend on that.
 
     zlib lets go of the interpreter while it works, so the next rows are made meanwhile. At most four blocks wait.
     """
@@ -36,13 +36,13 @@ class PartWriter:
         self._buffer = bytearray()
         self._waiting: list[Future[int]] = []
 
-    def write(self, text: str) -> None:
-        """Add text.
+    def write(self, content: bytes) -> None:
+        """Add to the part.
 
         Raises:
             OSError: what writing an earlier block ended with.
         """
-        self._buffer += text.encode()
+        self._buffer += content
         while len(self._buffer) >= _BLOCK_BYTES:
             self._hand_over(bytes(self._buffer[:_BLOCK_BYTES]))
             del self._buffer[:_BLOCK_BYTES]

@@ -20,7 +20,7 @@ from tallyport.messaging.unit_of_work import UnitOfWork
 from tallyport.money import plain
 from tallyport.observability.http import ProblemError
 
-from report_builder.artifacts.store import ArtifactStore
+from report_builder.artifacts.service import ArtifactStore
 from report_builder.reports.model import Part, RefusedRequestError, RepeatedRequestError, Report, UnknownReportError
 from report_builder.reports.service import ReportService
 

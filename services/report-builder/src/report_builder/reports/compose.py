@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final, Literal, cast
 
-from report_builder.documents.model import BatchFacts, Document, DocumentError, Rendered, Renderer, Scope, Total
+from report_builder.documents.model import EXACT, BatchFacts, Document, DocumentError, Rendered, Renderer, Scope, Total
 from report_builder.reports.model import Facts, PinnedBatch, Wanted
 from report_builder.reports.store import Connection
 from report_builder.warehouse import reading
@@ -140,7 +140,7 @@ async def _sums(
                 found[customer, currency] = _Sum(name, lines, amount)
             else:
                 # The latest date's name: that is what the customer is called now.
-                one.name, one.lines, one.amount = name, one.lines + lines, one.amount + amount
+                one.name, one.lines, one.amount = name, one.lines + lines, EXACT.add(one.amount, amount)
         facts.append(BatchFacts(batch.batch_date, batch.revision, batch.sha256, lines_of_batch))
     return found, tuple(facts)
 
@@ -150,7 +150,7 @@ def _totals(sums: dict[tuple[str, str], _Sum]) -> tuple[Total, ...]:
     amounts: dict[str, Decimal] = {}
     for (_, currency), one in sums.items():
         lines[currency] = lines.get(currency, 0) + one.lines
-        amounts[currency] = amounts.get(currency, Decimal(0)) + one.amount
+        amounts[currency] = EXACT.add(amounts.get(currency, Decimal(0)), one.amount)
     return tuple(Total(currency, lines[currency], amounts[currency]) for currency in sorted(lines))
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from tallyport.contracts.reports import ReportFormat, ReportRequest
+if TYPE_CHECKING:
+    # Reading contracts takes as long as a small report; a rendering process needs none.
+    from tallyport.contracts.reports import ReportFormat, ReportRequest
 
 KINDS: Final = ("customer-detail",)
 MAX_DAYS: Final = 400

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Literal
 
 from tallyport.batch_hash import ChunkFact, ChunkKind, ChunkOrderError, batch_sha256
+from tallyport.money import parse_decimal, plain
 
 BatchState = Literal["loading", "loaded", "failed"]
 BatchKey = tuple[date, int]
@@ -57,10 +59,15 @@ class Found:
     """What the warehouse has: the chunks in order, and what the lines themselves say."""
 
     chunks: tuple[ChunkFact, ...]
-    lines: int
+    currency_lines: dict[str, int]
     totals: dict[str, Decimal]
     previous_sha256: str | None
     """The hash of the batch before as it stands here; None when this warehouse does not hold that batch."""
+
+    @property
+    def lines(self) -> int:
+        """How many lines there are, whatever their currency."""
+        return sum(self.currency_lines.values())
 
     def sha256(self, batch: BatchKey, expected: Expected) -> str:
         """The batch hash over the chunks that are here.
@@ -103,6 +110,16 @@ class Verification:
     sha256: str
     recomputed: str
     first_difference: str | None
+
+
+def amounts(raw: str) -> dict[str, Decimal]:
+    """Sums per currency from their JSON."""
+    return {currency: parse_decimal(amount) for currency, amount in json.loads(raw).items()}
+
+
+def amounts_json(totals: dict[str, Decimal]) -> str:
+    """Sums per currency as JSON, numbers as strings."""
+    return json.dumps({currency: plain(amount) for currency, amount in sorted(totals.items())})
 
 
 def mismatch(batch: BatchKey, expected: Expected, found: Found) -> str | None:

@@ -73,7 +73,7 @@ SELECT expected_sha256 FROM batch WHERE batch_date = $1 AND revision = $2 AND st
 -- name: close_batch
 -- A batch is whole and verified, or cannot be accepted.
 UPDATE batch
-SET state = $3, reason = $4, totals = $5, closed_at = $6
+SET state = $3, reason = $4, totals = $5, currency_lines = $6, closed_at = $7
 WHERE batch_date = $1 AND revision = $2
 
 -- name: make_current
@@ -180,6 +180,10 @@ SELECT id FROM below
 -- name: organisation_name
 -- What an organisation was called when the batch was frozen.
 SELECT coalesce(name, id) FROM batch_organisation WHERE batch_date = $1 AND revision = $2 AND id = $3
+
+-- name: known_sums
+-- What was counted and summed when the batch was verified.
+SELECT totals, currency_lines FROM batch WHERE batch_date = $1 AND revision = $2 AND state = 'loaded'
 
 -- name: sums_by_currency
 -- Lines and sum of totals per currency, of some customers or of all.

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
+import asyncpg
 from tallyport.postgres.queries import load_queries
 
-from report_builder.warehouse.model import Batch, BatchKey
-from report_builder.warehouse.store import Connection, amounts
+from report_builder.warehouse.model import Batch, BatchKey, amounts
 
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _QUERIES: Final = load_queries("report_builder.warehouse")
 _BLOCK_BYTES: Final = 256 * 1024
 _COPY_TIMEOUT_SECONDS: Final = 3600
@@ -24,7 +25,7 @@ async def snapshot(connection: Connection) -> AsyncIterator[None]:
     """One unchanging view of the warehouse, with settings that suit reading whole batches."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         # A batch loaded a moment ago has no statistics yet: without these the planner joins a million lines one by one.
-        await connection.execute("SET LOCAL enable_nestloop = off; SET LOCAL jit = off; SET LOCAL work_mem = '32MB'")
+        await connection.execute("SET LOCAL enable_nestloop = off; SET LOCAL jit = off")
         await connection.execute("SET LOCAL statement_timeout = '1h'")
         yield
 
@@ -52,6 +53,11 @@ async def sums(
     connection: Connection, batch: BatchKey, customers: Sequence[str] | None, *, by_customer: bool
 ) -> list[tuple[str, str, str, int, Decimal]]:
     """Customer id and name (empty unless ``by_customer``), currency, lines and sum."""
+    if customers is None and not by_customer:
+        row = await connection.fetchrow(_QUERIES["known_sums"], *batch)
+        counted: dict[str, int] = json.loads(row["currency_lines"]) if row else {}
+        if row and counted:
+            return [("", "", code, counted[code], total) for code, total in amounts(row["totals"]).items()]
     if by_customer:
         rows = await connection.fetch(_QUERIES["sums_by_customer"], *batch, customers)
         return [tuple(row) for row in rows]

@@ -123,7 +123,7 @@ async def abandoned(uow: UnitOfWork, transfer: TransferState) -> None:
     state, _ = await store.lock_batch(uow.connection, batch)
     if state == "loading":
         reason = transfer.reason or "the transfer failed"
-        await store.close_batch(uow.connection, batch, "failed", reason=reason, totals={}, at=uow.now())
+        await store.close_batch(uow.connection, batch, "failed", reason=reason, at=uow.now())
 
 
 async def complete(uow: UnitOfWork, batch: BatchKey) -> None:
@@ -135,11 +135,11 @@ async def complete(uow: UnitOfWork, batch: BatchKey) -> None:
     found = await store.find(connection, batch, expected)
     reason = mismatch(batch, expected, found)
     if reason is None:
-        await store.close_batch(connection, batch, "loaded", reason=None, totals=found.totals, at=uow.now())
+        await store.close_batch(connection, batch, "loaded", reason=None, found=found, at=uow.now())
         log.info("batch_loaded", batch_date=str(batch[0]), revision=batch[1], lines=found.lines, sha256=expected.sha256)
         _say_loaded(uow, batch, expected, found.lines)
         return
-    await store.close_batch(connection, batch, "failed", reason=reason, totals=found.totals, at=uow.now())
+    await store.close_batch(connection, batch, "failed", reason=reason, found=found, at=uow.now())
     log.error("batch_refused", batch_date=str(batch[0]), revision=batch[1], reason=reason)
     _say_failed(uow, batch, reason, chunks=len(found.chunks), lines=found.lines)
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 import asyncpg
 from tallyport.batch_hash import ChunkFact
 from tallyport.contracts.billing import ALLOCATION_COLUMNS, LINE_COLUMNS, ORGANISATION_COLUMNS
-from tallyport.money import parse_decimal, plain
 from tallyport.postgres.queries import load_queries
 
 from report_builder.warehouse.chunks import csv_blocks
-from report_builder.warehouse.model import Batch, BatchKey, BatchState, Expected, Found, ReceivedChunk
+from report_builder.warehouse.model import (
+    Batch,
+    BatchKey,
+    BatchState,
+    Expected,
+    Found,
+    ReceivedChunk,
+    amounts,
+    amounts_json,
+)
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _QUERIES: Final = load_queries("report_builder.warehouse")
@@ -171,7 +178,7 @@ async def find(connection: Connection, batch: BatchKey, expected: Expected) -> F
         )
     return Found(
         chunks=await chunk_facts(connection, batch),
-        lines=sum(row["lines"] for row in totals),
+        currency_lines={row["currency"]: row["lines"] for row in totals},
         totals={row["currency"]: row["total"] for row in totals},
         previous_sha256=previous,
     )
@@ -183,11 +190,19 @@ async def close_batch(
     state: BatchState,
     *,
     reason: str | None,
-    totals: dict[str, Decimal],
+    found: Found | None = None,
     at: datetime,
 ) -> None:
     """The batch is loaded, or failed for ``reason``; a loaded one becomes its date's current revision."""
-    await connection.execute(_QUERIES["close_batch"], *batch, state, reason, amounts_json(totals), at)
+    await connection.execute(
+        _QUERIES["close_batch"],
+        *batch,
+        state,
+        reason,
+        amounts_json(found.totals if found else {}),
+        json.dumps(found.currency_lines if found else {}, sort_keys=True),
+        at,
+    )
     if state == "loaded":
         await connection.execute(_QUERIES["make_current"], *batch)
 
@@ -213,13 +228,3 @@ async def chunks_again(connection: Connection, batch: BatchKey) -> dict[int, Chu
 async def loading_batches(connection: Connection) -> list[dict[str, Any]]:
     """Batches that are not whole yet: date, revision, chunks here and chunks expected (None: not published yet)."""
     return [dict(row) for row in await connection.fetch(_QUERIES["loading_batches"])]
-
-
-def amounts(raw: str) -> dict[str, Decimal]:
-    """Sums per currency from their JSON."""
-    return {currency: parse_decimal(amount) for currency, amount in json.loads(raw).items()}
-
-
-def amounts_json(totals: dict[str, Decimal]) -> str:
-    """Sums per currency as JSON, numbers as strings."""
-    return json.dumps({currency: plain(amount) for currency, amount in sorted(totals.items())})
