@@ -22,15 +22,7 @@ async def yard(tmp_path_factory: pytest.TempPathFactory, stack_settings: LocalSe
     """The stack, with everything it has."""
     folder = DataFolder(Path(tmp_path_factory.mktemp("faults")) / "stack")
     async with AsyncExitStack() as open_things:
-        stack = await open_things.enter_async_context(
-            Stack(
-                folder,
-                stack_settings,
-                services=[
-                    s for s in __import__("tallyport_local.services").services.SERVICES if s.name != "usage-collector"
-                ],
-            )
-        )
+        stack = await open_things.enter_async_context(Stack(folder, stack_settings))
         token = folder.secret("operator-token")
         http = httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=30)
         await open_things.enter_async_context(http)

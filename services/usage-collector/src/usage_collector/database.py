@@ -14,6 +14,7 @@ from typing import Final
 
 SCHEMA_VERSION: Final = 1
 _BUSY_SECONDS: Final = 30.0
+_FREE_PAGES: Final = 256
 
 
 class SpoolInUseError(RuntimeError):
@@ -71,6 +72,13 @@ class Database:
         """What is committed now."""
         with self._reading:
             yield self._reader
+
+    def give_back_space(self) -> None:
+        """Return pages that deleted rows left to the file system, once there is a megabyte of them."""
+        with self._writing:
+            if self._writer.execute("PRAGMA freelist_count").fetchone()[0] >= _FREE_PAGES:
+                # A script is run to its end; as a single statement Python would stop after the first page.
+                self._writer.executescript("PRAGMA incremental_vacuum(4000)")
 
     def close(self) -> None:
         """Let go of the file."""

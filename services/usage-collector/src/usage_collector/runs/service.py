@@ -80,13 +80,15 @@ class Worker:
         self._around = surroundings
         self._event_source = f"{SOURCE_PREFIX}{SERVICE}/{source.name}"
         self._wake = asyncio.Event()
-        self._stop_reading = threading.Event()
+        self.stop_flag = threading.Event()
         self._told: set[tuple[str, str]] = set()
         self._folder = Folder(source.folder) if isinstance(source, CsvSource) else None
 
     async def recall(self) -> None:
-        """Learn when the source was last read: a restart is no reason to read it again."""
+        """Learn when the source was last read (a restart is no reason to read it again), and make its folder."""
         self.schedule.last = await asyncio.to_thread(self._last_started)
+        if self._folder is not None:
+            await asyncio.to_thread(self._folder.create)
 
     def _last_started(self) -> Any:
         with self._around.database.read() as connection:
@@ -98,7 +100,7 @@ class Worker:
 
     def stop_reading(self) -> None:
         """Let go of a file that is being read: it is read again after the restart."""
-        self._stop_reading.set()
+        self.stop_flag.set()
 
     async def work(self) -> None:
         """Do what is due, wait, and so on until cancelled. No mistake of one run ends the next."""
@@ -187,7 +189,7 @@ class Worker:
         folder = self._folder or Folder(source.folder)
         taker = Taker(
             self._around.database, self._around.spool, source.name, self._event_source, source.folder,
-            self._stop_reading,
+            self.stop_flag,
         )  # fmt: skip
         problems: list[tuple[str, OSError]] = []
         try:

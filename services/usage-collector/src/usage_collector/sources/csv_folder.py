@@ -59,6 +59,11 @@ class Folder:
         self.path = path
         self._seen: dict[Path, Signature] = {}
 
+    def create(self) -> None:
+        """Make the folder inside one that is there; what cannot be made is told by the first look."""
+        with suppress(OSError):
+            self.path.mkdir(exist_ok=True)
+
     def look(self) -> list[DroppedFile]:
         """The files that have not changed since the last look, oldest first.
 

@@ -17,7 +17,3 @@ SELECT records, bytes FROM spool_total
 -- name: oldest
 -- Since when the oldest message waits.
 SELECT created_at FROM spool ORDER BY id LIMIT 1
-
--- name: give_back_space
--- Return some of the pages that acknowledged messages left to the file system.
-PRAGMA incremental_vacuum(2000)

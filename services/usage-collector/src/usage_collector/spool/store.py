@@ -87,7 +87,7 @@ class Spool:
         """Forget the messages up to ``last``."""
         with self._database.write() as tx:
             tx.execute(_QUERIES["acknowledged"], (last,))
-            tx.execute(_QUERIES["give_back_space"]).fetchall()
+        self._database.give_back_space()
 
     def used_bytes(self) -> int:
         """What waits, in bytes."""
