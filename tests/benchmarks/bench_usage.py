@@ -267,7 +267,18 @@ async def _measure(found: Servers, chosen: Any) -> None:
     service = UsageService(pool, messaging.sources)
     watched = Watched(service)
     real = usage_subscription(service)
-    messaging.subscribe([Subscription(real.topic, real.group, watched, real.max_records, real.fetch_max_bytes)])
+    messaging.subscribe(
+        [
+            Subscription(
+                real.topic,
+                real.group,
+                watched,
+                max_records=real.max_records,
+                fetch_max_bytes=real.fetch_max_bytes,
+                fetch_max_wait_ms=real.fetch_max_wait_ms,
+            )
+        ]
+    )
     await service.warm_up()
     gc.collect()
     gc.freeze()

@@ -147,7 +147,7 @@ class BatchConsumer:
             isolation_level="read_committed",
             fetch_max_bytes=self.subscription.fetch_max_bytes,
             max_partition_fetch_bytes=self.subscription.fetch_max_bytes,
-            fetch_max_wait_ms=IDLE_WAIT_MS,
+            fetch_max_wait_ms=self.subscription.fetch_max_wait_ms,
             consumer_timeout_ms=IDLE_WAIT_MS,
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
             session_timeout_ms=30_000,

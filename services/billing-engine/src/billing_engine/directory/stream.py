@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from tallyport.contracts.directory import DIRECTORY_TYPE, ENTITY, Removal
-from tallyport.messaging.dispatch import EventDispatcher, Subscription
+from tallyport.messaging.dispatch import BULK_WAIT_MS, EventDispatcher, Subscription
 from tallyport.messaging.inbox import SourceNumbers
 
 from billing_engine.directory.service import DirectoryService
@@ -36,4 +36,5 @@ def directory_subscription(service: DirectoryService, sources: SourceNumbers) ->
         group="billing-engine.directory",
         process=EventDispatcher(service.apply, {DIRECTORY_TYPE: read_entity}, sources, compacted=True),
         max_records=1000,
+        fetch_max_wait_ms=BULK_WAIT_MS,
     )

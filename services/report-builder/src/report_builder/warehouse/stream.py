@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 from tallyport.contracts.billing import BatchChunk, TransferState
-from tallyport.messaging.dispatch import EventDispatcher, Subscription, check_size, describe, reader_for
+from tallyport.messaging.dispatch import BULK_WAIT_MS, EventDispatcher, Subscription, check_size, describe, reader_for
 from tallyport.messaging.envelope import read_envelope
 from tallyport.messaging.inbox import SourceNumbers
 from tallyport.messaging.record import Event, Record, UnusableRecordError
@@ -19,8 +19,8 @@ from report_builder.warehouse.chunks import ChunkReader
 from report_builder.warehouse.model import ReceivedChunk
 
 MAX_CHUNK_BYTES: Final = 6 * 1024 * 1024
-MAX_CHUNKS_PER_POLL: Final = 16
-FETCH_BYTES: Final = 8 * 1024 * 1024
+MAX_CHUNKS_PER_POLL: Final = 8
+FETCH_BYTES: Final = 3 * 1024 * 1024
 """What is read ahead: more of it only waits in memory for the COPY before it."""
 
 
@@ -93,6 +93,7 @@ def warehouse_subscriptions(sources: SourceNumbers) -> list[Subscription]:
             group="report-builder.quantities",
             process=ChunkLoader(),
             max_records=MAX_CHUNKS_PER_POLL,
+            fetch_max_wait_ms=BULK_WAIT_MS,
             fetch_max_bytes=FETCH_BYTES,
         ),
         Subscription(
