@@ -45,8 +45,8 @@ class Subscription:
 
     ``group`` is the name without the installation's prefix. ``max_records`` bounds a poll, ``fetch_max_bytes`` what is
     read ahead. ``fetch_max_wait_ms`` is how long a fetch waits when there is nothing: long, so that an idle consumer
-    rests. A topic with several partitions and much to read wants ``BULK_WAIT_MS``: a fetch that waits for the partitions
-    that are empty holds up the one that is not.
+    rests. A topic with several partitions and much to read wants ``BULK_WAIT_MS``, since a fetch that waits for those
+    that are empty holds up the one that is full.
     """
 
     topic: str
