@@ -12,6 +12,8 @@ RUN := $(UV) run --quiet --locked
 # The interpreter found above is used; uv fetches none.
 export UV_PYTHON := $(PYTHON)
 export UV_PYTHON_DOWNLOADS := never
+# Trust what the machine trusts: many a company's network has a certificate of its own.
+export UV_SYSTEM_CERTS := true
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
