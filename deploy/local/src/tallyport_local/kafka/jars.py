@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import ssl
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+import certifi
 import httpx
 
 from tallyport_local.errors import OperationFailedError
@@ -79,6 +81,13 @@ def locked_jars() -> tuple[Jar, ...]:
     return parse_lock(files("tallyport_local").joinpath(LOCK_NAME).read_text(encoding="utf-8"))
 
 
+def _trust() -> ssl.SSLContext:
+    """What the machine trusts, because many a network has a certificate of its own, and the public authorities."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
 def _download(client: httpx.Client, url: str, jar: Jar, target: Path, advance: Callable[[int], None]) -> None:
     """Fetch into a temporary file beside the target and rename it only when it is the right one."""
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as partial:
@@ -132,7 +141,7 @@ def ensure_jars(jars: Sequence[Jar], folder: Path, maven_url: str, progress: Pro
         missing = [jar for jar, matches in zip(jars, good, strict=True) if not matches]
         if missing:
             total = sum(jar.size_bytes for jar in missing)
-            with httpx.Client(timeout=60, follow_redirects=True) as client:
+            with httpx.Client(timeout=60, follow_redirects=True, verify=_trust()) as client:
                 downloads = [
                     threads.submit(
                         _fetch, client, maven_url, jar, folder, lambda n: progress(total, n) if progress else None
