@@ -128,3 +128,20 @@ class Removal(_Entity):
 Entity = Organisation | Site | ServiceInstance | Subscription | Application | Inventory
 ENTITY: TypeAdapter[Entity] = TypeAdapter(Annotated[Entity, Field(discriminator="kind")])
 KINDS = ("organisation", "site", "service_instance", "subscription", "application", "inventory")
+
+_REMOVAL: TypeAdapter[Removal] = TypeAdapter(Removal)
+
+
+def read_entity(raw: bytes) -> Entity | Removal:
+    """An entity, or its removal, from JSON bytes; fields this version does not know are ignored.
+
+    Raises:
+        pydantic.ValidationError: naming each wrong field.
+    """
+    if b'"deleted"' in raw:
+        try:
+            return _REMOVAL.validate_json(raw, extra="ignore")
+        except ValueError:
+            # "deleted": false, or the word in a name: then it is an entity like any other.
+            return ENTITY.validate_json(raw, extra="ignore")
+    return ENTITY.validate_json(raw, extra="ignore")

@@ -11,7 +11,7 @@ from tallyport.contracts.catalog import (
     CatalogChange,
     CatalogRemoval,
 )
-from tallyport.contracts.directory import DIRECTORY_TYPE, ENTITY, Organisation, Removal
+from tallyport.contracts.directory import DIRECTORY_TYPE, Organisation, Removal, read_entity
 from tallyport.messaging.dispatch import BULK_WAIT_MS, EventDispatcher, Subscription
 from tallyport.messaging.inbox import SourceNumbers
 from tallyport.messaging.record import Event, Tombstone
@@ -19,19 +19,8 @@ from tallyport.messaging.unit_of_work import UnitOfWork
 
 from notifier.prices import store
 
-_REMOVAL: TypeAdapter[Removal] = TypeAdapter(Removal)
 _CATALOG_REMOVAL: TypeAdapter[CatalogRemoval] = TypeAdapter(CatalogRemoval)
 _CATALOG_CHANGE: TypeAdapter[CatalogChange] = TypeAdapter(Annotated[CatalogChange, Field(discriminator="kind")])
-
-
-def read_directory(raw: bytes) -> Any:
-    """A directory entity or its removal."""
-    if b'"deleted"' in raw:
-        try:
-            return _REMOVAL.validate_json(raw, extra="ignore")
-        except ValueError:
-            return ENTITY.validate_json(raw, extra="ignore")
-    return ENTITY.validate_json(raw, extra="ignore")
 
 
 def read_catalog(raw: bytes) -> Any:
@@ -77,7 +66,7 @@ def price_subscriptions(sources: SourceNumbers) -> list[Subscription]:
         Subscription(
             topic="directory.changes",
             group="notifier.directory",
-            process=EventDispatcher(on_directory, {DIRECTORY_TYPE: read_directory}, sources, compacted=True),
+            process=EventDispatcher(on_directory, {DIRECTORY_TYPE: read_entity}, sources, compacted=True),
             max_records=1000,
             fetch_max_wait_ms=BULK_WAIT_MS,
         ),
