@@ -1,39 +1,38 @@
 """How fast usage goes in, against COPY of the same rows (the limit) and the handler a user would write (the peer).
 
-Every record goes through the real broker and the real database with fsync on. A run of ours is timed from the moment
-the first poll reaches the engine to the commit of the last; the records are in the topic by then.
+Every record goes through the real broker and the real database with fsync on. The records of a run are in the topic
+before the engine may apply the first; timed is the middle of it, from a fifth to four fifths, so that neither what was
+read ahead nor the last poll, which nothing follows, is counted. A lane is a process of its own, as the engine is.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
+import itertools
 import json
+import math
+import sys
 import time
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 from billing_engine.app import migrations
-from billing_engine.usage.service import UsageService
-from billing_engine.usage.stream import usage_subscription
 from faststream.kafka import KafkaBroker
 from harness import Servers, make_database, median, run, say, servers, timed
-from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
-from tallyport.clock import SystemClock
 from tallyport.contracts.usage import UsageChunk
-from tallyport.messaging.dispatch import Subscription
 from tallyport.messaging.envelope import Envelope, inbox_id, new_event_id
-from tallyport.messaging.kafka import producer
-from tallyport.messaging.record import Record
-from tallyport.messaging.runtime import MessagingRuntime
-from tallyport.messaging.unit_of_work import UnitOfWork
+from tallyport.messaging.kafka import admin, producer
 from tallyport.postgres.pool import open_pool
+from tallyport.settings import DatabaseSettings
+from tallyport.testing.waiting import until
 
 DIRECTORY = """
 INSERT INTO organisation (id, type, name, source_partition, source_offset)
@@ -43,30 +42,6 @@ OBJECTS = """
 INSERT INTO billable_object (customer_no, id, kind)
 SELECT 1 + i / 50, 'object-' || to_char(i, 'FM0000000'), 'subscription' FROM generate_series(0, $1::int - 1) i
 """
-
-
-class Watched:
-    """The engine's own processor, with a stopwatch and a count around it."""
-
-    def __init__(self, service: UsageService) -> None:
-        self._service = service
-        self.expect(0)
-
-    def expect(self, samples: int) -> None:
-        """Start anew; done after so many samples."""
-        self.wanted = samples
-        self.started: float | None = None
-        self.seen = 0
-        self.done = asyncio.Event()
-
-    async def __call__(self, uow: UnitOfWork, records: Sequence[Record]) -> None:
-        """Apply a poll, and note when the last is committed."""
-        if self.started is None:
-            self.started = time.perf_counter()
-        await self._service(uow, records)
-        self.seen += len(records)
-        if self.seen >= self.wanted:
-            uow.after_commit(self.done.set)
 
 
 class Sample(BaseModel):
@@ -84,8 +59,10 @@ def _ids(start: int, count: int, objects: int) -> list[str]:
 
 async def _produce(client: AIOKafkaProducer, topic: str, day: date, samples: int, per_chunk: int, objects: int) -> None:
     """Put ``samples`` in the topic, ``per_chunk`` a record."""
-    measured_at = datetime.combine(day, clock_time(23), UTC)
+    begun = datetime.combine(day, clock_time(12), UTC)
     for start in range(0, samples, per_chunk):
+        # Samples sent one by one were measured one by one: no two of them share their time.
+        measured_at = begun + timedelta(milliseconds=start)
         ids = _ids(start, min(per_chunk, samples - start), objects)
         body = {
             "counter": "DiskUsageMB",
@@ -100,14 +77,97 @@ async def _produce(client: AIOKafkaProducer, topic: str, day: date, samples: int
 
 
 def _usage_csv(rows: int, day: date) -> bytes:
-    measured_at = datetime.combine(day, clock_time(23), UTC)
+    begun = datetime.combine(day, clock_time(12), UTC)
+    times = (begun + timedelta(milliseconds=i) for i in range(rows))
     return "".join(
-        f"{day},{1 + i // 50},{1 + i},1,{measured_at},{i % 20_000}.{i % 100:02},{measured_at},1\n" for i in range(rows)
+        f"{day},{1 + i // 50},{1 + i},1,{time},{i % 20_000}.{i % 100:02},{time},1\n" for i, time in enumerate(times)
     ).encode()
 
 
 def _inbox_csv(rows: int) -> bytes:
     return "".join(f"1,{inbox_id(new_event_id())},\\x{i:064x}\n" for i in range(rows)).encode()
+
+
+class Engine:
+    """Lanes of usage ingest in processes of their own, which share the topic's partitions."""
+
+    def __init__(self, found: Servers, database: DatabaseSettings) -> None:
+        self._found = found
+        self._database = database
+        self._lanes: list[asyncio.subprocess.Process] = []
+        self._telling: list[asyncio.Task[None]] = []
+        self._commits: asyncio.Queue[tuple[float, int]] = asyncio.Queue()
+
+    async def run(self, lanes: int) -> None:
+        """Have so many lanes, and wait until they have divided the partitions among them."""
+        while len(self._lanes) < lanes:
+            lane = await asyncio.create_subprocess_exec(
+                sys.executable,
+                str(Path(__file__).with_name("usage_lane.py")),
+                self._found.kafka.bootstrap_servers,
+                self._found.kafka.topic_prefix,
+                self._database.dsn,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+            self._lanes.append(lane)
+            self._telling.append(asyncio.create_task(self._listen(lane)))
+            self._tell(lane, self._database.secret() or "")
+        client = admin(self._found.kafka, "bench")
+        await client.start()
+        group = self._found.kafka.topic("billing-engine.usage")
+        await until(lambda: _members(client, group, lanes), seconds=60, what="the lanes to have partitions")
+        await client.close()
+
+    def _tell(self, lane: asyncio.subprocess.Process, line: str) -> None:
+        assert lane.stdin is not None
+        lane.stdin.write(f"{line}\n".encode())
+
+    async def _listen(self, lane: asyncio.subprocess.Process) -> None:
+        assert lane.stdout is not None
+        async for line in lane.stdout:
+            at, records = line.split()
+            self._commits.put_nowait((float(at), int(records)))
+
+    def hold(self) -> None:
+        """Let nothing be applied."""
+        for lane in self._lanes:
+            self._tell(lane, "hold")
+
+    async def rate(self, records: int) -> float:
+        """Let go, and wait until so many records are committed: records a second in the middle of them."""
+        for lane in self._lanes:
+            self._tell(lane, "go")
+        commits: list[tuple[float, int]] = []
+        async with asyncio.timeout(300):
+            while sum(count for _, count in commits) < records:
+                commits.append(await self._commits.get())
+        commits.sort()
+        done = list(itertools.accumulate(count for _, count in commits))
+        first = next(i for i, count in enumerate(done) if count >= records * 0.2)
+        last = max(first, next(i for i, count in enumerate(done) if count >= records * 0.8))
+        seconds = commits[last][0] - commits[first][0]
+        return (done[last] - done[first]) / seconds if seconds else math.nan
+
+    async def stop(self) -> None:
+        """End the lanes."""
+        for lane in self._lanes:
+            assert lane.stdin is not None
+            lane.stdin.close()
+            await lane.wait()
+        await asyncio.gather(*self._telling)
+        self._lanes.clear()
+        self._telling.clear()
+
+
+async def _members(client: AIOKafkaAdminClient, group: str, lanes: int) -> bool:
+    """Whether so many members share the group's partitions."""
+    try:
+        found = (await client.describe_consumer_groups([group]))[0].to_object()["groups"][0]
+    except GroupCoordinatorNotAvailableError:
+        return False
+    return bool(found["state"] == "Stable" and len(found["members"]) == lanes)
 
 
 class Lanes:
@@ -129,19 +189,16 @@ class Lanes:
             await connection.execute("SELECT ensure_usage_day($1)", self._day)
         return self._day
 
-    async def ours(self, watched: Watched, samples: int, per_chunk: int) -> float:
+    async def ours(self, engine: Engine, samples: int, per_chunk: int) -> float:
         """Samples a second through Kafka and the engine."""
         day = await self.next_day()
-        watched.expect(-(-samples // per_chunk))
+        engine.hold()
         await _produce(self.client, self.found.kafka.topic("usage.samples"), day, samples, per_chunk, self.objects)
-        async with asyncio.timeout(300):
-            await watched.done.wait()
-        assert watched.started is not None
-        seconds = time.perf_counter() - watched.started
+        rate = await engine.rate(-(-samples // per_chunk)) * per_chunk
         async with self.pool.acquire() as connection:
             stored = await connection.fetchval("SELECT count(*) FROM usage_sample WHERE day = $1", day)
         assert stored == samples, f"{stored} of {samples} samples are there"
-        return samples / seconds
+        return rate
 
     async def copy(self, rows: int, *, with_inbox: bool) -> float:
         """Rows a second by COPY of what is resolved already, 50,000 a transaction."""
@@ -253,57 +310,46 @@ async def _measure(found: Servers, chosen: Any) -> None:
         say(f"a directory of {chosen.objects:,} objects")
         await connection.execute(DIRECTORY, chosen.objects // 50 + 1)
         await connection.execute(OBJECTS, chosen.objects)
-    admin = await found.admin("billing_engine")
-    await admin.execute("VACUUM ANALYZE")
-    await admin.close()
-    messaging = MessagingRuntime(
-        service="billing-engine",
-        kafka=found.kafka,
-        database=database,
-        pool=pool,
-        clock=SystemClock(),
-        registry=CollectorRegistry(),
-    )
-    service = UsageService(pool, messaging.sources)
-    watched = Watched(service)
-    real = usage_subscription(service)
-    messaging.subscribe(
-        [
-            Subscription(
-                real.topic,
-                real.group,
-                watched,
-                max_records=real.max_records,
-                fetch_max_bytes=real.fetch_max_bytes,
-                fetch_max_wait_ms=real.fetch_max_wait_ms,
-            )
-        ]
-    )
-    await service.warm_up()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
-    async with messaging, producer(found.kafka, "bench", linger_ms=5) as client:
+    owner = await found.admin("billing_engine")
+    await owner.execute("VACUUM ANALYZE")
+    await owner.close()
+    engine = Engine(found, database)
+    async with producer(found.kafka, "bench", linger_ms=5) as client:
         lanes = Lanes(found, pool, client, chosen.objects)
-        await lanes.ours(watched, 10_000, 1000)
-        figures: dict[str, list[float]] = {name: [] for name in ("chunks", "copy", "singles", "copy_inbox", "naive")}
-        for number in range(chosen.runs):
-            say(f"run {number + 1} of {chosen.runs}")
-            figures["chunks"].append(await lanes.ours(watched, chosen.samples, 1000))
-            figures["copy"].append(await lanes.copy(chosen.samples, with_inbox=False))
-            figures["singles"].append(await lanes.ours(watched, chosen.singles, 1))
-            figures["copy_inbox"].append(await lanes.copy(chosen.singles, with_inbox=True))
-        figures["naive"].append(await lanes.naive(chosen.naive))
+        figures: dict[str, list[float]] = {}
+
+        def note(name: str, rate: float) -> None:
+            figures.setdefault(name, []).append(rate)
+
+        try:
+            for number in range(chosen.runs):
+                say(f"run {number + 1} of {chosen.runs}")
+                await engine.run(1)
+                note("chunks", await lanes.ours(engine, chosen.samples, 1000))
+                note("copy", await lanes.copy(chosen.samples, with_inbox=False))
+                note("singles", await lanes.ours(engine, chosen.singles, 1))
+                note("copy_inbox", await lanes.copy(chosen.singles, with_inbox=True))
+                await engine.run(2)
+                note("singles_2", await lanes.ours(engine, chosen.singles, 1))
+                await engine.stop()
+                note("naive", await lanes.naive(chosen.naive))
+        finally:
+            await engine.stop()
     await pool.close()
-    rate = {name: median(values) for name, values in figures.items()}
+    _print({name: median(values) for name, values in figures.items()})
+
+
+def _print(rate: dict[str, float]) -> None:
+    def ours(title: str, name: str, limit: str, wanted: str, against_naive: str) -> None:
+        print(f"{title:<44}{rate[name]:>12,.0f}{rate[name] / rate[limit]:>9.2f} x   {wanted}")
+        print(f"{'  against the naive handler':<56}{rate[name] / rate['naive']:>9.0f} x   {against_naive}")
+
     print("usage, Kafka to durable rows".ljust(46) + "samples/s     ratio   wanted")
     print(f"{'COPY of resolved rows, the limit':<44}{rate['copy']:>12,.0f}")
-    print(f"{'chunks of 1,000, one lane':<44}{rate['chunks']:>12,.0f}{rate['chunks'] / rate['copy']:>9.2f} x   0.6")
-    print(f"{'  against the naive handler':<56}{rate['chunks'] / rate['naive']:>9.0f} x   300")
+    ours("chunks of 1,000, one lane", "chunks", "copy", "0.6", "300")
     print(f"{'COPY of inbox and resolved rows, the limit':<44}{rate['copy_inbox']:>12,.0f}")
-    ratio = rate["singles"] / rate["copy_inbox"]
-    print(f"{'single samples, one lane':<44}{rate['singles']:>12,.0f}{ratio:>9.2f} x   0.35")
-    print(f"{'  against the naive handler':<56}{rate['singles'] / rate['naive']:>9.0f} x   70")
+    ours("single samples, one lane", "singles", "copy_inbox", "0.35", "70")
+    ours("single samples, two lanes", "singles_2", "copy_inbox", "0.35", "70")
     print(f"{'naive handler, message by message':<44}{rate['naive']:>12,.0f}")
 
 

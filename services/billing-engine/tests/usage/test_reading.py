@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from billing_engine.usage.model import read_quickly, read_thoroughly
+from billing_engine.usage.model import Chunk, are_plain, decode, read_thoroughly
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -21,11 +21,17 @@ BODY: dict[str, Any] = {
 }
 
 
+def read_quickly(raw: bytes) -> Chunk | None:
+    """What the quick look makes of one record."""
+    chunk = decode(raw)
+    return chunk if chunk is not None and are_plain([chunk]) else None
+
+
 def test_a_plain_chunk_is_read_quickly_and_the_same() -> None:
     raw = json.dumps(BODY).encode()
     quick = read_quickly(raw)
     assert quick is not None
-    assert quick.numbers == "1.50,-2"
+    assert quick.values == ["1.50", "-2"]
     assert quick == read_thoroughly(raw)
 
 
@@ -66,3 +72,10 @@ def test_the_quick_look_accepts_no_id_that_the_contract_refuses(samples: list[tu
 )  # fmt: skip
 def test_what_is_not_plainly_right_is_not_read_quickly(change: dict[str, Any]) -> None:
     assert read_quickly(json.dumps(BODY | change).encode()) is None
+
+
+def test_one_that_is_not_plain_makes_the_whole_poll_not_plain() -> None:
+    raw = [json.dumps(BODY).encode(), json.dumps(BODY | {"values": ["1", "2,3"]}).encode()]
+    chunks = [chunk for chunk in map(decode, raw) if chunk is not None]
+    assert are_plain(chunks[:1])
+    assert not are_plain(chunks)

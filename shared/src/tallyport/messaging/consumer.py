@@ -30,6 +30,10 @@ from tallyport.settings import KafkaSettings
 log = structlog.get_logger()
 
 MAX_POLL_INTERVAL_MS: Final = 600_000
+POLLS_READ_AHEAD: Final = 2
+"""Polls that are being applied or wait for it: one is not enough to keep both Python and PostgreSQL at work."""
+RECORDS_READ_AT_ONCE: Final = 250
+"""A few milliseconds of work, so that whoever waits for the loop does not wait for a whole poll."""
 IDLE_WAIT_MS: Final = 10_000
 """How long an idle consumer and the broker wait for each other; a record that arrives ends it at once."""
 
@@ -101,8 +105,22 @@ class _Position:
     last_error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Poll:
+    """A poll as it was read: its records, what they say, and those that say nothing usable."""
+
+    records: Sequence[Record]
+    readings: list[Any]
+    refused: list[tuple[Record, str]]
+
+    def refuse(self, record: Record, reason: str) -> None:
+        self.refused.append((record, reason))
+
+
 class BatchConsumer:
     """Reads one subscription through FastStream and applies it poll by poll.
+
+    One poll is applied at a time, in order; the next is read meanwhile, so that Python works while PostgreSQL does.
 
     FastStream swallows whatever a handler raises and reads on, which would skip records; so nothing is raised to it:
     a poll that fails is tried again, here, until it succeeds or the service stops.
@@ -133,6 +151,8 @@ class BatchConsumer:
         self._stall_seconds = stall_seconds
         self._position = _Position()
         self._subscriber: _HasConsumer | None = None
+        self._applying: asyncio.Task[None] | None = None
+        self._room = asyncio.Semaphore(POLLS_READ_AHEAD)
 
     def register(self, broker: KafkaBroker) -> None:
         """Subscribe on ``broker``; reading begins when the broker starts."""
@@ -170,19 +190,47 @@ class BatchConsumer:
     async def _on_poll(self, message: KafkaMessage) -> None:
         """What FastStream calls with each poll; the decoder passes the message through."""
         raw: tuple[ConsumerRecord[Any, Any], ...] = message.raw_message
-        offsets: dict[TopicPartition, int] = {}
-        for item in raw:
-            partition = TopicPartition(item.topic, item.partition)
-            offsets[partition] = max(offsets.get(partition, 0), item.offset + 1)
-        try:
-            await self.apply([_record(item, self._settings.topic_prefix) for item in raw])
-        except StoppingError:
-            log.info("poll_left_for_restart", group=self.subscription.group, records=len(raw))
-            return
-        await self._commit(offsets)
+        # Records of a partition come in order, so the last one read is the furthest.
+        last = {(item.topic, item.partition): item.offset for item in raw}
+        offsets = {TopicPartition(*partition): offset + 1 for partition, offset in last.items()}
+        topic = self.subscription.topic
+        records = [
+            Record(topic, one.partition, one.offset, one.key, one.value, tuple(one.headers), one.timestamp)
+            for one in raw
+        ]
+        poll = await self._read(records)
+        await self._room.acquire()
+        self._applying = asyncio.create_task(self._apply_next(self._applying, poll, offsets))
 
-    async def apply(self, records: Sequence[Record]) -> None:
-        """Apply ``records`` durably, however often it takes.
+    async def drain(self) -> None:
+        """Wait until what was read is applied, or left for the restart."""
+        if self._applying is not None:
+            await asyncio.wait([self._applying])
+
+    async def _apply_next(
+        self, before: asyncio.Task[None] | None, poll: _Poll, offsets: dict[TopicPartition, int]
+    ) -> None:
+        try:
+            if before is not None:
+                await asyncio.wait([before])
+            await self._apply(poll)
+            await self._commit(offsets)
+        except StoppingError:
+            log.info("poll_left_for_restart", group=self.subscription.group, records=len(poll.records))
+        finally:
+            self._room.release()
+
+    async def _read(self, records: Sequence[Record]) -> _Poll:
+        """Read ``records`` while the poll before is being applied: in slices, between which its transaction goes on."""
+        poll = _Poll(records, [], [])
+        for start in range(0, len(records), RECORDS_READ_AT_ONCE):
+            part = records[start : start + RECORDS_READ_AT_ONCE]
+            poll.readings.extend(self.subscription.process.read(part, poll.refuse))
+            await asyncio.sleep(0)
+        return poll
+
+    async def _apply(self, poll: _Poll) -> None:
+        """Apply ``poll`` durably, however often it takes.
 
         Raises:
             StoppingError: the service stops before it succeeded.
@@ -190,16 +238,18 @@ class BatchConsumer:
         backoff = Backoff(self._stopping)
         started = time.perf_counter()
         while True:
+            if self._stopping.is_set():
+                raise StoppingError
             try:
-                await self._apply_once(records)
+                await self._apply_once(poll)
             except POISON_ERRORS as error:
-                await self._apply_one_by_one(records, error)
+                await self._apply_one_by_one(poll.records, error)
             except TRANSIENT_ERRORS as error:
                 log.warning("poll_retried", group=self.subscription.group, error=f"{type(error).__name__}: {error}")
                 await self._retry_later(backoff, error)
                 continue
             except Exception as error:
-                log.exception("poll_failed", group=self.subscription.group, first=_place(records[0]))
+                log.exception("poll_failed", group=self.subscription.group, first=_place(poll.records[0]))
                 await self._retry_later(backoff, error)
                 continue
             self._position.last_error = None
@@ -210,8 +260,6 @@ class BatchConsumer:
         self._position.last_error = f"{type(error).__name__}: {error}"
         self._metrics.retries.labels(*self._labels).inc()
         await backoff.wait()
-        if self._stopping.is_set():
-            raise StoppingError
 
     async def _apply_one_by_one(self, records: Sequence[Record], error: BaseException) -> None:
         """A value the database refuses condemns its own record, not its neighbours."""
@@ -224,15 +272,17 @@ class BatchConsumer:
             self._count(uow, 1)
             return
         for record in records:
-            await self.apply([record])
+            await self._apply(await self._read([record]))
 
-    async def _apply_once(self, records: Sequence[Record]) -> None:
+    async def _apply_once(self, poll: _Poll) -> None:
         async with self._pool.acquire() as connection:
             async with connection.transaction():
                 uow = self._unit_of_work(connection)
-                await self.subscription.process(uow, records)
+                for record, reason in poll.refused:
+                    uow.reject(record, reason)
+                await self.subscription.process.apply(uow, poll.readings)
                 await uow.flush()
-            self._count(uow, len(records))
+            self._count(uow, len(poll.records))
             await uow.committed()
 
     def _unit_of_work(self, connection: Any) -> UnitOfWork:
@@ -307,18 +357,6 @@ class BatchConsumer:
 
 def _place(record: Record) -> str:
     return f"{record.topic}:{record.partition}:{record.offset}"
-
-
-def _record(item: ConsumerRecord[Any, Any], prefix: str) -> Record:
-    return Record(
-        topic=item.topic.removeprefix(prefix),
-        partition=item.partition,
-        offset=item.offset,
-        key=item.key,
-        value=item.value,
-        headers=tuple(item.headers),
-        timestamp_ms=item.timestamp,
-    )
 
 
 async def _raw_batch(raw: tuple[ConsumerRecord[Any, Any], ...]) -> KafkaMessage:

@@ -31,11 +31,22 @@ class Reader(Protocol):
         ...
 
 
-class PollProcessor(Protocol):
-    """Applies one poll inside a unit of work. What it cannot use it rejects; it raises only what a retry may mend."""
+Refuse = Callable[[Record, str], None]
+"""Told of a record that cannot be used, and why."""
 
-    async def __call__(self, uow: UnitOfWork, records: Sequence[Record]) -> None:
-        """Apply ``records``, which are in order per partition."""
+
+class PollProcessor(Protocol):
+    """Makes a poll's records into effects, in two steps: what one poll says is read while the one before is applied."""
+
+    def read(self, records: Sequence[Record], refuse: Refuse) -> Sequence[Any]:
+        """What ``records``, some of a poll in their order, say. Pure: it is done once, the effects may be retried.
+
+        A record read by itself is one that the database has refused in company.
+        """
+        ...
+
+    async def apply(self, uow: UnitOfWork, readings: Sequence[Any]) -> None:
+        """Apply a poll in its unit of work. It rejects what it cannot use, and raises only what a retry may mend."""
         ...
 
 
@@ -106,15 +117,19 @@ class EventDispatcher:
     compacted: bool = False
     max_record_bytes: int = field(default=DEFAULT_MAX_RECORD_BYTES)
 
-    async def __call__(self, uow: UnitOfWork, records: Sequence[Record]) -> None:
-        """Apply one poll."""
+    def read(self, records: Sequence[Record], refuse: Refuse) -> list[Event[Any]]:
+        """The events in ``records``."""
         events: list[Event[Any]] = []
         for record in records:
             try:
                 events.append(self._read(record))
             except UnusableRecordError as error:
-                uow.reject(record, str(error))
-        identified = [event for event in events if not isinstance(event.data, Tombstone)]
+                refuse(record, str(error))
+        return events
+
+    async def apply(self, uow: UnitOfWork, readings: Sequence[Event[Any]]) -> None:
+        """Apply one poll."""
+        identified = [event for event in readings if not isinstance(event.data, Tombstone)]
         numbers = await self.sources.of(event.source for event in identified)
         result = await accept(uow.connection, numbers, identified)
         uow.duplicate_events += len(result.duplicates)
@@ -122,7 +137,7 @@ class EventDispatcher:
         for event in result.conflicts:
             uow.reject(event, f"conflict: id {event.id!r} of {event.source!r} was taken in with another content")
         keys: dict[int, InboxKey] = {id(event): key for key, event in result.fresh}
-        fresh = [event for event in events if id(event) in keys or isinstance(event.data, Tombstone)]
+        fresh = [event for event in readings if id(event) in keys or isinstance(event.data, Tombstone)]
         if not fresh:
             return
         before = len(uow.rejected)

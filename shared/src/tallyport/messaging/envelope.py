@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 from uuid import uuid4
 
@@ -59,18 +60,22 @@ def read_envelope(record: Record) -> Envelope:
     if version != b"1.0":
         found = "missing" if version is None else ascii(bytes(version[:40]))
         raise UnusableRecordError(f"header ce_specversion: {found}, CloudEvents '1.0' in binary mode is read")
-    event_id, source, kind = _text(raw, "ce_id"), _text(raw, "ce_source"), _text(raw, "ce_type")
+    event_id, source, kind = raw.get("ce_id"), raw.get("ce_source"), raw.get("ce_type")
     if not event_id or not source or not kind:
         missing = next(name for name in ("ce_id", "ce_source", "ce_type") if not raw.get(name))
         raise UnusableRecordError(f"header {missing}: missing")
-    time = _read_time(_text(raw, "ce_time"), record.timestamp_ms)
-    return Envelope(event_id, source, kind, time, _text(raw, "ce_subject"), _text(raw, "ce_correlationid"))
+    time, subject, correlation_id = raw.get("ce_time"), raw.get("ce_subject"), raw.get("ce_correlationid")
+    return Envelope(
+        _text("ce_id", event_id),
+        _repeated_text("ce_source", source),
+        _repeated_text("ce_type", kind),
+        _received_at(record.timestamp_ms) if time is None else _read_time(time),
+        None if subject is None else _text("ce_subject", subject),
+        None if correlation_id is None else _text("ce_correlationid", correlation_id),
+    )
 
 
-def _text(headers: dict[str, bytes], name: str) -> str | None:
-    value = headers.get(name)
-    if value is None:
-        return None
+def _text(name: str, value: bytes) -> str:
     if len(value) > MAX_ATTRIBUTE_BYTES:
         raise UnusableRecordError(f"header {name}: {len(value)} bytes, at most {MAX_ATTRIBUTE_BYTES} are read")
     if b"\x00" in value:
@@ -81,16 +86,24 @@ def _text(headers: dict[str, bytes], name: str) -> str | None:
         raise UnusableRecordError(f"header {name}: not UTF-8") from None
 
 
-def _read_time(text: str | None, timestamp_ms: int) -> datetime:
-    if text is None:
-        return datetime.fromtimestamp(max(timestamp_ms, 0) // 1000, UTC).replace(microsecond=timestamp_ms % 1000 * 1000)
+# A few sources and types make up millions of records; what is refused is not kept.
+_repeated_text = lru_cache(maxsize=1024)(_text)
+
+
+def _read_time(value: bytes) -> datetime:
     try:
-        time = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(value.decode())
     except ValueError:
-        raise UnusableRecordError(f"header ce_time: {text!r} is not an RFC 3339 time") from None
+        raise UnusableRecordError(f"header ce_time: {value[:40]!a} is not an RFC 3339 time") from None
+    if time.tzinfo is UTC:
+        return time
     if time.tzinfo is None:
-        raise UnusableRecordError(f"header ce_time: {text!r} has no offset")
+        raise UnusableRecordError(f"header ce_time: {value!a} has no offset")
     return time.astimezone(UTC)
+
+
+def _received_at(timestamp_ms: int) -> datetime:
+    return datetime.fromtimestamp(max(timestamp_ms, 0) // 1000, UTC).replace(microsecond=timestamp_ms % 1000 * 1000)
 
 
 def inbox_id(event_id: str) -> str:

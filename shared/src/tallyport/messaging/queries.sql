@@ -6,13 +6,6 @@ INSERT INTO event_source (source) SELECT unnest($1::text[]) ON CONFLICT (source)
 -- The numbers of the named sources.
 SELECT source, source_id FROM event_source WHERE source = ANY ($1::text[])
 
--- name: enter_events
--- Take in events that were never seen; fails as a whole if one was.
-INSERT INTO inbox (source_id, id, payload_sha256)
-SELECT source_id, id, payload_sha256
-FROM unnest($1::text::integer[], $2::text::uuid[], $3::bytea[]) AS incoming (source_id, id, payload_sha256)
-ORDER BY source_id, id
-
 -- name: accept_events
 -- Take in what was never seen; the answer holds only what is new. Ids come back in the form they were given.
 WITH incoming AS (

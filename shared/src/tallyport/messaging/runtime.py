@@ -111,6 +111,7 @@ class MessagingRuntime:
     ) -> None:
         """Stop reading, let the poll under way end or be left for the restart, stop publishing."""
         self._stopping.set()
+        await asyncio.gather(*(consumer.drain() for consumer in self._consumers))
         if self._broker_up:
             await self._broker.stop()
         for task in self._tasks:

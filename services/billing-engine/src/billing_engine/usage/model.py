@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
+from itertools import chain
 from typing import Final
 
 import msgspec
 from tallyport.contracts.usage import MAX_SAMPLES_PER_CHUNK, UsageChunk
-from tallyport.messaging.record import UnusableRecordError
 from tallyport.money import MAX_DIGITS, plain
 
 EARLIEST_DAYS_BACK: Final = 400
@@ -17,8 +18,11 @@ _NUMERIC_CHARACTERS: Final = b"0123456789.+-,"
 _MAX_ID: Final = 200
 
 
-class _RawChunk(msgspec.Struct, gc=False):
-    """The contract's fields, undigested: msgspec is ten times as fast as validating each value by itself."""
+class Chunk(msgspec.Struct, gc=False):
+    """One counter of many objects; ``values`` are decimals as text, as long as ``object_ids``.
+
+    msgspec reads it ten times as fast as each value can be validated by itself.
+    """
 
     counter: str
     day: date
@@ -27,45 +31,40 @@ class _RawChunk(msgspec.Struct, gc=False):
     values: list[str]
 
 
-_DECODER: Final = msgspec.json.Decoder(_RawChunk)
+_DECODER: Final = msgspec.json.Decoder(Chunk)
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """One counter of many objects: ``numbers`` is the values as PostgreSQL array elements, joined by commas."""
+def decode(raw: bytes) -> Chunk | None:
+    """The chunk as it was sent, its texts unchecked; None if it is not even shaped like one."""
+    try:
+        chunk = _DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    count = len(chunk.object_ids)
+    if 0 < count <= MAX_SAMPLES_PER_CHUNK and len(chunk.values) == count and chunk.measured_at.tzinfo is not None:
+        return chunk
+    return None
 
-    counter: str
-    day: date
-    measured_at: datetime
-    object_ids: list[str]
-    numbers: str
 
-
-def read_quickly(raw: bytes) -> Chunk | None:
-    """The chunk, if it is plainly what the contract says; None if a thorough look is needed.
+def are_plain(chunks: Sequence[Chunk]) -> bool:
+    """Whether all of ``chunks`` are plainly what the contract says: a quick yes for a whole poll, or no.
 
     What passes here and is no number after all (``1.2.3``) is refused by the database, and then looked at thoroughly.
     """
-    try:
-        found = _DECODER.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    ids, values = found.object_ids, found.values
-    count = len(ids)
-    if not 0 < count <= MAX_SAMPLES_PER_CHUNK or len(values) != count or found.measured_at.tzinfo is None:
-        return None
+    if not chunks:
+        return True
+    values = list(chain.from_iterable(chunk.values for chunk in chunks))
     numbers = ",".join(values)
-    # No other character, no comma inside a value, nothing absurdly long, no object id that the contract refuses.
-    if (
-        not numbers.isascii()
-        or numbers.encode().translate(None, _NUMERIC_CHARACTERS)
-        or numbers.count(",") != count - 1
-        or max(map(len, values)) > MAX_DIGITS
-        or not _plain_ids(ids)
-        or not _plain_ids([found.counter])
-    ):
-        return None
-    return Chunk(found.counter, found.day, found.measured_at.astimezone(UTC), ids, numbers)
+    # No other character, no comma inside a value, nothing empty or absurdly long, no id that the contract refuses.
+    return (
+        numbers.isascii()
+        and not numbers.encode().translate(None, _NUMERIC_CHARACTERS)
+        and numbers.count(",") == len(values) - 1
+        and min(map(len, values)) > 0
+        and max(map(len, values)) <= MAX_DIGITS
+        and _plain_ids(list(chain.from_iterable(chunk.object_ids for chunk in chunks)))
+        and _plain_ids(list({chunk.counter for chunk in chunks}))
+    )
 
 
 def _plain_ids(ids: list[str]) -> bool:
@@ -82,7 +81,7 @@ def read_thoroughly(raw: bytes) -> Chunk:
     """
     chunk = UsageChunk.read(raw)
     return Chunk(
-        chunk.counter, chunk.day, chunk.measured_at, chunk.object_ids, ",".join(plain(value) for value in chunk.values)
+        chunk.counter, chunk.day, chunk.measured_at, chunk.object_ids, [plain(value) for value in chunk.values]
     )
 
 
@@ -98,11 +97,8 @@ class DayWindow:
         """From 400 days back to 2 days ahead, which leaves room for every time zone."""
         return cls(today - timedelta(days=EARLIEST_DAYS_BACK), today + timedelta(days=LATEST_DAYS_AHEAD))
 
-    def check(self, day: date) -> None:
-        """Refuse a day outside.
-
-        Raises:
-            UnusableRecordError: with the day and the window.
-        """
-        if not self.earliest <= day <= self.latest:
-            raise UnusableRecordError(f"day: {day} is not between {self.earliest} and {self.latest}")
+    def why_not(self, day: date) -> str | None:
+        """Why a sample of ``day`` is not taken in, with the window; None if it is."""
+        if self.earliest <= day <= self.latest:
+            return None
+        return f"day: {day} is not between {self.earliest} and {self.latest}"

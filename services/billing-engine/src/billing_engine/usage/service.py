@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any, Final
+from itertools import chain
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 from pydantic import ValidationError
 from tallyport.contracts.usage import UsageChunk
-from tallyport.messaging.dispatch import DEFAULT_MAX_RECORD_BYTES, check_size, describe, reader_for
+from tallyport.messaging.dispatch import DEFAULT_MAX_RECORD_BYTES, Refuse, check_size, describe, reader_for
 from tallyport.messaging.envelope import Envelope, read_envelope
 from tallyport.messaging.inbox import SourceNumbers, accept_keys
 from tallyport.messaging.record import Record, UnusableRecordError
 from tallyport.messaging.unit_of_work import UnitOfWork
 
 from billing_engine.usage import store
-from billing_engine.usage.model import Chunk, DayWindow, read_quickly, read_thoroughly
+from billing_engine.usage.model import Chunk, DayWindow, are_plain, decode, read_thoroughly
 
 MAX_KNOWN_OBJECTS: Final = 5_000_000
 """Entries of the id dictionary before it starts afresh; a million take about 120 MB."""
+
+
+class Reading(NamedTuple):
+    """A record that can be used; ``digest`` is the SHA-256 of its value."""
+
+    record: Record
+    envelope: Envelope
+    digest: bytes
+    chunk: Chunk
 
 
 class UsageService:
@@ -58,65 +67,77 @@ class UsageService:
         """How many samples wait for their object."""
         return await store.parked_count(connection)
 
-    async def __call__(self, uow: UnitOfWork, records: Sequence[Record]) -> None:
-        """Apply one poll of ``usage.samples``."""
-        usable: list[tuple[Record, Envelope, Chunk]] = []
-        window = DayWindow.around(uow.now().date())
+    def read(self, records: Sequence[Record], refuse: Refuse) -> list[Reading]:
+        """Read ``records`` in bulk; what is not plain is looked at again by itself."""
+        found: list[tuple[Record, Envelope, Chunk | None]] = []
         for record in records:
             try:
-                envelope, chunk = self._read(record, thoroughly=len(records) == 1)
-                window.check(chunk.day)
+                check_size(record, DEFAULT_MAX_RECORD_BYTES)
+                envelope = read_envelope(record)
+                if envelope.type != UsageChunk.TYPE:
+                    reader_for(envelope, {UsageChunk.TYPE: UsageChunk.read})
             except UnusableRecordError as error:
-                uow.reject(record, str(error))
+                refuse(record, str(error))
             else:
-                usable.append((record, envelope, chunk))
-        fresh = await self._accept(uow, usable)
+                found.append((record, envelope, decode(record.value or b"")))
+        alone = len(records) == 1
+        plain = not alone and are_plain([chunk for _, _, chunk in found if chunk is not None])
+        readings: list[Reading] = []
+        for record, envelope, chunk in found:
+            if chunk is not None and (plain or (not alone and are_plain([chunk]))):
+                usable = chunk
+            else:
+                try:
+                    usable = read_thoroughly(record.value or b"")
+                except ValidationError as error:
+                    refuse(record, describe(error))
+                    continue
+            digest = hashlib.sha256(record.value or b"").digest()
+            readings.append(Reading(record, envelope, digest, usable))
+        return readings
+
+    async def apply(self, uow: UnitOfWork, readings: Sequence[Reading]) -> None:
+        """Apply one poll of ``usage.samples``."""
+        readings = self._in_window(uow, readings)
+        numbers = await self._sources.of({reading.envelope.source for reading in readings})
+        fresh = await self._accept(uow, readings, numbers)
         if fresh:
             await self._prepare(fresh)
-            await self._store(uow, fresh)
+            await self._store(uow, fresh, numbers)
         uow.applied_events += len(fresh)
 
-    def _read(self, record: Record, *, thoroughly: bool) -> tuple[Envelope, Chunk]:
-        check_size(record, DEFAULT_MAX_RECORD_BYTES)
-        envelope = read_envelope(record)
-        if envelope.type != UsageChunk.TYPE:
-            reader_for(envelope, {UsageChunk.TYPE: UsageChunk.read})
-        raw = record.value or b""
-        chunk = None if thoroughly else read_quickly(raw)
-        if chunk is None:
-            try:
-                chunk = read_thoroughly(raw)
-            except ValidationError as error:
-                raise UnusableRecordError(describe(error)) from None
-        return envelope, chunk
+    def _in_window(self, uow: UnitOfWork, readings: Sequence[Reading]) -> Sequence[Reading]:
+        window = DayWindow.around(uow.now().date())
+        wrong = {day: reason for day in {one.chunk.day for one in readings} if (reason := window.why_not(day))}
+        if not wrong:
+            return readings
+        for reading in readings:
+            if reading.chunk.day in wrong:
+                uow.reject(reading.record, wrong[reading.chunk.day])
+        return [reading for reading in readings if reading.chunk.day not in wrong]
 
     async def _accept(
-        self, uow: UnitOfWork, usable: Sequence[tuple[Record, Envelope, Chunk]]
-    ) -> list[tuple[int, Envelope, Chunk]]:
-        """Through the inbox: what is new, with the number of its source."""
-        numbers = await self._sources.of(envelope.source for _, envelope, _ in usable)
-        entries = [
-            (numbers[envelope.source], envelope.id, hashlib.sha256(record.value or b"").digest())
-            for record, envelope, _ in usable
-        ]
+        self, uow: UnitOfWork, readings: Sequence[Reading], numbers: Mapping[str, int]
+    ) -> Sequence[Reading]:
+        """Through the inbox: what is new. ``numbers`` are those of the sources."""
+        entries = [(numbers[envelope.source], envelope.id, digest) for _, envelope, digest, _ in readings]
         verdicts = await accept_keys(uow.connection, entries)
-        fresh: list[tuple[int, Envelope, Chunk]] = []
-        for (record, envelope, chunk), verdict in zip(usable, verdicts, strict=True):
-            if verdict == "new":
-                fresh.append((numbers[envelope.source], envelope, chunk))
-            elif verdict == "duplicate":
+        if verdicts.count("new") == len(readings):
+            return readings
+        for (record, envelope, _, _), verdict in zip(readings, verdicts, strict=True):
+            if verdict == "duplicate":
                 uow.duplicate_events += 1
-            else:
+            elif verdict == "conflict":
                 uow.conflicting_events += 1
                 uow.reject(
                     record, f"conflict: id {envelope.id!r} of {envelope.source!r} was taken in with another content"
                 )
-        return fresh
+        return [reading for reading, verdict in zip(readings, verdicts, strict=True) if verdict == "new"]
 
-    async def _prepare(self, fresh: Sequence[tuple[int, Envelope, Chunk]]) -> None:
+    async def _prepare(self, fresh: Sequence[Reading]) -> None:
         """Make sure that counters have numbers and days have room; both for good, so outside the poll's transaction."""
-        counters = {chunk.counter for _, _, chunk in fresh} - self._counters.keys()
-        days = {chunk.day for _, _, chunk in fresh} - self._days
+        counters = {one.chunk.counter for one in fresh} - self._counters.keys()
+        days = {one.chunk.day for one in fresh} - self._days
         if not counters and not days:
             return
         async with self._pool.acquire() as connection:
@@ -126,36 +147,43 @@ class UsageService:
                 await store.ensure_day(connection, day)
         self._days |= days
 
-    async def _store(self, uow: UnitOfWork, fresh: Sequence[tuple[int, Envelope, Chunk]]) -> None:
-        resolved = [list(map(self._keys.get, chunk.object_ids)) for _, _, chunk in fresh]
-        if any(None in keys for keys in resolved):
-            resolved = await self._learn(uow.connection, fresh)
+    async def _store(self, uow: UnitOfWork, fresh: Sequence[Reading], numbers: Mapping[str, int]) -> None:
+        await self._learn(uow.connection, fresh)
         known, unknown = store.Columns(), store.Columns()
-        parked = 0
-        for keys, (source_id, envelope, chunk) in zip(resolved, fresh, strict=True):
-            shared = store.Shared(self._counters[chunk.counter], chunk.day, chunk.measured_at, envelope.time, source_id)
-            if None not in keys:
-                known.add("{" + ",".join(map(str, keys)) + "}", chunk.numbers, shared)
+        singles: list[store.Single] = []
+        key_of = self._keys.__getitem__
+        for _, envelope, _, chunk in fresh:
+            source_id, counter_no = numbers[envelope.source], self._counters[chunk.counter]
+            shared = (counter_no, chunk.day, chunk.measured_at, envelope.time, source_id)
+            try:
+                keys = list(map(key_of, chunk.object_ids))
+            except KeyError:
+                uow.park(self._divide(chunk, shared, known, unknown))
                 continue
-            pairs = list(zip(keys, chunk.object_ids, chunk.numbers.split(","), strict=True))
-            here = [(key, number) for key, _, number in pairs if key is not None]
-            away = [(object_id, number) for key, object_id, number in pairs if key is None]
-            if here:
-                known.add("{" + ",".join(str(k) for k, _ in here) + "}", ",".join(n for _, n in here), shared)
-            unknown.add(json.dumps([one for one, _ in away]), ",".join(n for _, n in away), shared)
-            parked += len(away)
-        if known.keys:
-            await store.put_samples(uow.connection, known)
-        if parked:
-            await store.park_samples(uow.connection, unknown)
-            uow.park(parked)
+            if len(keys) == 1:
+                singles.append((keys[0], chunk.values[0], shared))
+            else:
+                known.add(keys, chunk.values, shared)
+        await store.put_singles(uow.connection, singles)
+        await store.put_samples(uow.connection, known)
+        await store.park_samples(uow.connection, unknown)
 
-    async def _learn(self, connection: Any, fresh: Sequence[tuple[int, Envelope, Chunk]]) -> list[list[int | None]]:
-        """Ask the database about the ids this process has not met, and resolve again."""
+    def _divide(self, chunk: Chunk, shared: store.Shared, known: store.Columns, unknown: store.Columns) -> int:
+        """Put the samples of a chunk where they belong; returns how many are of unknown objects."""
+        samples = list(zip(chunk.object_ids, chunk.values, strict=True))
+        here = [(self._keys[one], value) for one, value in samples if one in self._keys]
+        away = [(one, value) for one, value in samples if one not in self._keys]
+        known.add([key for key, _ in here], [value for _, value in here], shared)
+        unknown.add([one for one, _ in away], [value for _, value in away], shared)
+        return len(away)
+
+    async def _learn(self, connection: Any, fresh: Sequence[Reading]) -> None:
+        """Ask the database about the ids this process has not met."""
         keys = self._keys
-        strangers = {one for _, _, chunk in fresh for one in chunk.object_ids if one not in keys}
+        strangers = set(chain.from_iterable(one.chunk.object_ids for one in fresh)).difference(keys)
+        if not strangers:
+            return
         if len(keys) + len(strangers) > MAX_KNOWN_OBJECTS:
             keys.clear()
-            strangers = {one for _, _, chunk in fresh for one in chunk.object_ids}
+            strangers = set(chain.from_iterable(one.chunk.object_ids for one in fresh))
         keys.update(await store.object_keys(connection, sorted(strangers)))
-        return [list(map(keys.get, chunk.object_ids)) for _, _, chunk in fresh]

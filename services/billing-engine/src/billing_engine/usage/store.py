@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from io import BytesIO
+from operator import itemgetter
 from typing import Any, Final
 
 import asyncpg
@@ -12,18 +15,20 @@ from tallyport.postgres.queries import load_queries
 
 _QUERIES: Final = load_queries("billing_engine.usage")
 
+_SAMPLE_COLUMNS: Final = (
+    "day", "customer_no", "object_no", "counter_no", "measured_at", "value", "stated_at", "source_id"
+)  # fmt: skip
+_LOW_HALF: Final = 0xFFFFFFFF
+_BY_KEY: Final = itemgetter(0)
+
 Connection = Any  # an asyncpg connection, from a pool or not
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What the samples of a chunk have in common."""
+Shared = tuple[int, date, datetime, datetime, int]
+"""What the samples of a chunk have in common: counter number, day, measured at, stated at, source number."""
 
-    counter_no: int
-    day: date
-    measured_at: datetime
-    stated_at: datetime
-    source_id: int
+Single = tuple[int, str, Shared]
+"""A sample by itself: the object's key, the value as text, and the rest. Plain tuples, because of the millions."""
 
 
 @dataclass(slots=True)
@@ -37,27 +42,22 @@ class Columns:
     numbers: list[str] = field(default_factory=list)
     shared: list[Shared] = field(default_factory=list)
 
-    def add(self, keys: str, numbers: str, shared: Shared) -> None:
-        """Add one chunk; ``numbers`` is joined by commas."""
-        self.keys.append(keys)
-        self.numbers.append("{" + numbers + "}")
-        self.shared.append(shared)
+    def add(self, keys: Sequence[int] | Sequence[str], values: Sequence[str], shared: Shared) -> None:
+        """Add one chunk of samples, by the objects' keys or, where these are not known, by their ids."""
+        if keys:
+            self.keys.append(json.dumps(keys) if isinstance(keys[0], str) else "{" + ",".join(map(str, keys)) + "}")
+            self.numbers.append("{" + ",".join(values) + "}")
+            self.shared.append(shared)
 
     def parameters(self) -> tuple[Any, ...]:
         """In the order of the statements' parameters."""
-        return (
-            self.keys,
-            self.numbers,
-            [one.counter_no for one in self.shared],
-            [one.day for one in self.shared],
-            [one.measured_at for one in self.shared],
-            [one.stated_at for one in self.shared],
-            [one.source_id for one in self.shared],
-        )
+        return (self.keys, self.numbers, *(zip(*self.shared, strict=True)))
 
 
 async def put_samples(connection: Connection, columns: Columns) -> None:
     """Store samples of known objects: plainly first, and with care where some are there already."""
+    if not columns.keys:
+        return
     parameters = columns.parameters()
     try:
         async with connection.transaction():
@@ -66,9 +66,37 @@ async def put_samples(connection: Connection, columns: Columns) -> None:
         await connection.execute(_QUERIES["merge_samples"], *parameters)
 
 
+async def put_singles(connection: Connection, singles: Sequence[Single]) -> None:
+    """The same for samples that came one by one: COPY takes them row by row at the least price."""
+    if not singles:
+        return
+    rows = [
+        f"{day},{key >> 32},{key & _LOW_HALF},{counter_no},{_time(measured)},{value},{_time(stated)},{source_id}\n"
+        for key, value, (counter_no, day, measured, stated, source_id) in sorted(singles, key=_BY_KEY)
+    ]
+    try:
+        async with connection.transaction():
+            await connection.copy_to_table(
+                "usage_sample", source=BytesIO("".join(rows).encode()), columns=_SAMPLE_COLUMNS, format="csv"
+            )
+    except asyncpg.UniqueViolationError:
+        columns = Columns()
+        for key, value, shared in singles:
+            columns.add((key,), (value,), shared)
+        await connection.execute(_QUERIES["merge_samples"], *columns.parameters())
+
+
+def _time(at: datetime) -> str:
+    """As ISO 8601; for UTC in half the time that ``isoformat`` takes."""
+    if at.tzinfo is not UTC:
+        return at.isoformat()
+    return f"{at.year}-{at.month}-{at.day}T{at.hour}:{at.minute}:{at.second}.{at.microsecond:06}Z"
+
+
 async def park_samples(connection: Connection, columns: Columns) -> None:
     """Keep samples of unknown objects."""
-    await connection.execute(_QUERIES["park_samples"], *columns.parameters())
+    if columns.keys:
+        await connection.execute(_QUERIES["park_samples"], *columns.parameters())
 
 
 async def unpark_samples(connection: Connection, object_ids: Sequence[str] | None) -> int:

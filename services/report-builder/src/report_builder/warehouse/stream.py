@@ -8,7 +8,15 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 from tallyport.contracts.billing import BatchChunk, TransferState
-from tallyport.messaging.dispatch import BULK_WAIT_MS, EventDispatcher, Subscription, check_size, describe, reader_for
+from tallyport.messaging.dispatch import (
+    BULK_WAIT_MS,
+    EventDispatcher,
+    Refuse,
+    Subscription,
+    check_size,
+    describe,
+    reader_for,
+)
 from tallyport.messaging.envelope import read_envelope
 from tallyport.messaging.inbox import SourceNumbers
 from tallyport.messaging.record import Event, Record, UnusableRecordError
@@ -35,18 +43,20 @@ class ChunkLoader:
     def __init__(self) -> None:
         self._readers = {BatchChunk.TYPE: ChunkReader()}
 
-    async def __call__(self, uow: UnitOfWork, records: Sequence[Record]) -> None:
-        """Apply one poll."""
-        chunks: list[ReceivedChunk] = []
-        origin: dict[int, Record] = {}
+    def read(self, records: Sequence[Record], refuse: Refuse) -> list[tuple[ReceivedChunk, Record]]:
+        """The chunks in ``records``, each with the record it came in."""
+        chunks: list[tuple[ReceivedChunk, Record]] = []
         for record in records:
             try:
-                chunk = self._read(record)
+                chunks.append((self._read(record), record))
             except UnusableRecordError as error:
-                uow.reject(record, str(error))
-            else:
-                chunks.append(chunk)
-                origin[id(chunk)] = record
+                refuse(record, str(error))
+        return chunks
+
+    async def apply(self, uow: UnitOfWork, readings: Sequence[tuple[ReceivedChunk, Record]]) -> None:
+        """Apply one poll."""
+        chunks = [chunk for chunk, _ in readings]
+        origin = {id(chunk): record for chunk, record in readings}
         if not chunks:
             return
         refused: list[str] = []
