@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+import asyncpg
 from tallyport.batch_hash import ChunkFact, ChunkKind, batch_sha256
 from tallyport.clock import Clock
 
@@ -15,18 +19,38 @@ from billing_engine.transfers.model import Step, Transfer
 from billing_engine.transfers.publisher import RunningAhead
 
 ROWS_PER_CHUNK: Final = 2000
-CUSTOMERS_PER_RANGE: Final = 1000
+CUSTOMERS_PER_RANGE: Final = 500
+LANES: Final = 2
+
+
+@asynccontextmanager
+async def one_snapshot(pool: asyncpg.Pool[asyncpg.Record]) -> AsyncIterator[list[Any]]:
+    """Connections that see the database as it was at one and the same moment."""
+    async with AsyncExitStack() as stack:
+        lanes: list[Any] = []
+        snapshot = ""
+        for _ in range(LANES):
+            lane = await stack.enter_async_context(pool.acquire())
+            await stack.enter_async_context(lane.transaction(isolation="repeatable_read"))
+            if lanes:
+                await lane.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+            else:
+                snapshot = await lane.fetchval("SELECT pg_export_snapshot()")
+            lanes.append(lane)
+        yield lanes
 
 
 class LineFreezer:
-    """Freezes one transfer. ``reading`` is in the repeatable-read transaction from whose snapshot all is computed.
+    """Freezes one transfer. ``lanes`` compute it from one snapshot, a range each at a time.
 
-    On ``writing`` each range is a transaction of its own; once it is durable, ``ahead`` publishes it, while the next is
-    computed. Nothing of that counts before ``record_lines``: without the batch's hash nobody takes it for whole.
+    On ``writing`` each range is a transaction of its own; once it is durable, ``ahead`` publishes it, while others
+    are computed. Nothing of that counts before ``record_lines``: without the batch's hash nobody takes it for whole.
     """
 
-    def __init__(self, reading: Any, writing: Any, transfer: Transfer, ahead: RunningAhead, clock: Clock) -> None:
-        self._reading = reading
+    def __init__(
+        self, lanes: Sequence[Any], writing: Any, transfer: Transfer, ahead: RunningAhead, clock: Clock
+    ) -> None:
+        self._lanes = lanes
         self._writing = writing
         self._transfer = transfer
         self._key = (transfer.batch_date, transfer.revision)
@@ -40,32 +64,56 @@ class LineFreezer:
 
     async def freeze(self, parked_samples: int) -> int:
         """Compute, freeze and hand on everything; returns the number of lines."""
-        await self._reading.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
-        # Row by row joins are what the planner falls into when it misjudges a range; hashing is right for all. A plan
-        # made without knowing the range's customers is twice as slow.
-        await self._reading.execute("SET LOCAL enable_nestloop = off; SET LOCAL plan_cache_mode = force_custom_plan")
-        customers = await store.prepare_work(self._reading, self._transfer.usage_day)
-        await self._keep("organisations", await store.compute_organisations(self._reading, ROWS_PER_CHUNK))
-        await self._keep("allocations", await store.compute_allocations(self._reading, ROWS_PER_CHUNK))
+        customers, *_ = await asyncio.gather(*(self._prepare(lane) for lane in self._lanes))
+        await self._keep("organisations", await store.compute_organisations(self._lanes[0], ROWS_PER_CHUNK))
+        await self._keep("allocations", await store.compute_allocations(self._lanes[0], ROWS_PER_CHUNK))
         keeping: asyncio.Task[None] | None = None
-        try:
-            for start in range(0, len(customers), CUSTOMERS_PER_RANGE):
-                computed = await store.compute_lines(
-                    self._reading,
-                    customers=customers[start : start + CUSTOMERS_PER_RANGE],
-                    rows_per_part=ROWS_PER_CHUNK,
-                    usage_day=self._transfer.usage_day,
-                )
+        async with aclosing(self._computed(customers)) as computed:
+            try:
+                async for lines in computed:
+                    if keeping is not None:
+                        await keeping
+                    keeping = asyncio.create_task(self._keep_lines(lines))
                 if keeping is not None:
                     await keeping
-                keeping = asyncio.create_task(self._keep_lines(computed))
-            if keeping is not None:
-                await keeping
-        finally:
-            if keeping is not None:
-                keeping.cancel()
+            finally:
+                if keeping is not None:
+                    keeping.cancel()
         await self._record(parked_samples)
         return self._lines
+
+    async def _prepare(self, lane: Any) -> list[int]:
+        await lane.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
+        # Row by row joins are what the planner falls into when it misjudges a range; hashing is right for all. A plan
+        # made without knowing the range's customers is twice as slow.
+        await lane.execute("SET LOCAL enable_nestloop = off; SET LOCAL plan_cache_mode = force_custom_plan")
+        return await store.prepare_work(lane, self._transfer.usage_day)
+
+    async def _computed(self, customers: Sequence[int]) -> AsyncGenerator[store.Lines, None]:
+        """The lines, range by range, in order; while one is handed on, each lane computes a later one."""
+        ranges = iter(
+            [customers[at : at + CUSTOMERS_PER_RANGE] for at in range(0, len(customers), CUSTOMERS_PER_RANGE)]
+        )
+        computing = deque((lane, self._compute(lane, some)) for lane, some in zip(self._lanes, ranges, strict=False))
+        try:
+            while computing:
+                lane, task = computing[0]
+                lines = await task
+                computing.popleft()
+                if (some := next(ranges, None)) is not None:
+                    computing.append((lane, self._compute(lane, some)))
+                yield lines
+        finally:
+            for _, task in computing:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in computing), return_exceptions=True)
+
+    def _compute(self, lane: Any, customers: Sequence[int]) -> asyncio.Task[store.Lines]:
+        return asyncio.create_task(
+            store.compute_lines(
+                lane, customers=customers, rows_per_part=ROWS_PER_CHUNK, usage_day=self._transfer.usage_day
+            )
+        )
 
     async def _keep_lines(self, computed: store.Lines) -> None:
         for code, total in computed.totals.items():

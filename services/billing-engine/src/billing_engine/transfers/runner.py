@@ -17,7 +17,7 @@ from tallyport.messaging.runtime import MessagingRuntime
 from tallyport.postgres.pool import TRANSIENT_ERRORS
 
 from billing_engine.transfers import store
-from billing_engine.transfers.freezing import LineFreezer
+from billing_engine.transfers.freezing import LineFreezer, one_snapshot
 from billing_engine.transfers.model import Step, Transfer
 from billing_engine.transfers.publisher import ChunkPublisher, Published
 from billing_engine.transfers.service import TOPIC, replace
@@ -136,11 +136,10 @@ class TransferRunner:
         key = (transfer.batch_date, transfer.revision)
         async with (
             self._publisher.ahead(*key, self._clock.now()) as ahead,
-            self._pool.acquire() as reading,
             self._pool.acquire() as writing,
-            reading.transaction(isolation="repeatable_read"),
+            one_snapshot(self._pool) as lanes,
         ):
-            lines = await LineFreezer(reading, writing, transfer, ahead, self._clock).freeze(parked)
+            lines = await LineFreezer(lanes, writing, transfer, ahead, self._clock).freeze(parked)
             await ahead.settle()
         self._published[key] = ahead.published
         return lines
