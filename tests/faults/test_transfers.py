@@ -19,7 +19,7 @@ KILLS = 3
 
 @asynccontextmanager
 async def _held_half_way(yard: Yard) -> AsyncIterator[None]:
-    """While the block runs, computing stops where it first reads the applications: between the first chunks and lines."""
+    """While the block runs, computing stops where it first reads the applications: after the first chunks."""
     connection = await asyncpg.connect(
         yard.stack.admin_dsn.rpartition("/")[0] + "/billing_engine", password=yard.stack.admin_password
     )
