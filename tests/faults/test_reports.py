@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from yard import TODAY, YESTERDAY, Yard, expected_total, make_samples
+from yard import TODAY, YESTERDAY, Yard, expected_total, kill_at_random, make_samples
 
 COUNTERS = [f"Size{i}" for i in range(5)]
 USERS = 4000
@@ -26,20 +26,13 @@ async def billed(yard: Yard) -> Decimal:
     return expected_total(samples, YESTERDAY)
 
 
-async def _kill_at_random(yard: Yard, part: str, times: int, chance: random.Random) -> None:
-    for _ in range(times):
-        await asyncio.sleep(chance.uniform(0, 0.7))  # a random moment is what this is about
-        await yard.stack.kill(part)
-        await yard.stack.wait_ready(part)
-
-
 async def test_killed_while_loading(yard: Yard, billed: Decimal) -> None:
     await yard.transfer()
     undisturbed = await yard.billed("large")
 
     url = f"{yard.stack.url('billing-engine')}/v1/transfers"
     begun = await yard.call("POST", url, json={})
-    killing = asyncio.create_task(_kill_at_random(yard, "report-builder", 4, random.Random(5)))  # noqa: S311
+    killing = asyncio.create_task(kill_at_random(yard, "report-builder", 4, random.Random(5)))  # noqa: S311
     done = await yard.green(begun["batch_date"])
     await killing
     lines = await yard.billed("large")
@@ -57,7 +50,7 @@ async def test_killed_while_rendering(yard: Yard) -> None:
     url = f"{yard.stack.url('report-builder')}/v1/reports"
     wanted = {"kind": "customer-detail", "format": "xlsx", "from_date": str(TODAY), "to_date": str(TODAY)}
     asked: list[dict[str, Any]] = [await yard.call("POST", url, json=wanted) for _ in range(3)]
-    await _kill_at_random(yard, "report-builder", 4, random.Random(6))  # noqa: S311
+    await kill_at_random(yard, "report-builder", 4, random.Random(6))  # noqa: S311
     for one in asked:
         report = await yard.ready(one["report_id"])
         assert [part["sha256"] for part in report["parts"]] == [part["sha256"] for part in undisturbed["parts"]]

@@ -291,6 +291,14 @@ def make_samples(objects: Sequence[str], counters: Sequence[str], days: int, see
     ]
 
 
+async def kill_at_random(yard: Yard, part: str, times: int, chance: random.Random) -> None:
+    """Kill a part of the stack and wait until it is back, ``times`` times."""
+    for _ in range(times):
+        await asyncio.sleep(chance.uniform(0, 0.7))  # a random moment is what this is about
+        await yard.stack.kill(part)
+        await yard.stack.wait_ready(part)
+
+
 def second_producer(yard: Yard) -> AIOKafkaProducer:
     """Another producer, as another collector would have."""
     return producer(yard.stack.kafka, "second", linger_ms=2)

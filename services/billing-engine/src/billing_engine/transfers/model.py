@@ -42,7 +42,10 @@ class StepProgress:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """One run for one date. ``lines``, ``chunks``, ``sha256`` and ``totals`` are known once the lines are computed."""
+    """One run for one date. ``lines``, ``chunks``, ``sha256`` and ``totals`` are known once all lines are computed.
+
+    ``frozen_at`` is known as soon as the first are.
+    """
 
     batch_date: date
     revision: int
@@ -66,6 +69,11 @@ class Transfer:
     def light(self) -> Light:
         """Orange while running, green once the warehouse confirmed, red when failed."""
         return _LIGHTS[self.state]
+
+    @property
+    def half_frozen(self) -> bool:
+        """Some of its lines are frozen, and perhaps published, but not all: the snapshot they came from may be gone."""
+        return self.frozen_at is not None and self.sha256 is None
 
 
 class TransferRefusedError(ValueError):

@@ -24,6 +24,12 @@ ORDER BY batch_date, revision
 INSERT INTO transfer (batch_date, revision, usage_day, state, step, requested_by, requested_at)
 VALUES ($1, $2, $3, 'running', 'freeze-usage', $4, $5)
 
+-- name: create_transfer_after
+-- A new run of the same date in the place of one that was interrupted.
+INSERT INTO transfer (batch_date, revision, usage_day, state, step, requested_by, requested_at)
+SELECT batch_date, $3, usage_day, 'running', 'freeze-usage', requested_by, $4 FROM transfer
+WHERE batch_date = $1 AND revision = $2
+
 -- name: create_steps
 -- Its steps, none taken yet.
 INSERT INTO transfer_step (batch_date, revision, name, state) SELECT $1, $2, unnest($3::text[]), 'waiting'
@@ -37,9 +43,9 @@ UPDATE transfer SET state = 'running', step = $3, reason = NULL WHERE batch_date
 UPDATE transfer_step SET state = 'waiting', rows = 0, started_at = NULL, finished_at = NULL
 WHERE batch_date = $1 AND revision = $2 AND name = ANY ($3::text[])
 
--- name: start_step
--- A step begins.
-UPDATE transfer_step SET state = 'running', rows = 0, started_at = $4, finished_at = NULL
+-- name: run_step
+-- A step begins, or goes on.
+UPDATE transfer_step SET state = 'running', started_at = coalesce(started_at, $4), finished_at = NULL
 WHERE batch_date = $1 AND revision = $2 AND name = $3
 
 -- name: step_rows
@@ -71,8 +77,12 @@ UPDATE transfer SET state = 'done' WHERE batch_date = $1 AND revision = $2 AND s
 SELECT DISTINCT ON (batch_date) batch_date, revision, sha256 FROM transfer
 WHERE batch_date < $1 AND state = 'done' ORDER BY batch_date DESC, revision DESC LIMIT 1
 
+-- name: mark_frozen_at
+-- The first lines are frozen; the rest is to come from the same snapshot, or never.
+UPDATE transfer SET frozen_at = $3 WHERE batch_date = $1 AND revision = $2 AND frozen_at IS NULL
+
 -- name: record_lines
--- What was computed; from here on the revision's lines are frozen.
+-- What was computed; from here on all the revision's lines are frozen.
 UPDATE transfer SET frozen_at = $3, chunks = $4, lines = $5, sha256 = $6, previous_date = $7, previous_revision = $8,
                     previous_sha256 = $9, totals = $10, completeness = $11
 WHERE batch_date = $1 AND revision = $2
@@ -89,27 +99,19 @@ CREATE TEMPORARY TABLE work_unit (
     head_json text NOT NULL, unit_code_json text NOT NULL, quantity_source_json text
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE work_customer (
-    customer_no int PRIMARY KEY, rank int NOT NULL, id text NOT NULL, id_json text NOT NULL, name_json text NOT NULL,
-    currency text, location text
+    customer_no int PRIMARY KEY, rank int NOT NULL, group_no int NOT NULL, id text NOT NULL, id_json text NOT NULL,
+    name_json text NOT NULL
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE work_ancestor (
     customer_no int NOT NULL, level int NOT NULL, organisation text NOT NULL, currency text, location text,
     PRIMARY KEY (customer_no, level)
 ) ON COMMIT DROP;
-CREATE TEMPORARY TABLE work_pair (
-    unit_no int NOT NULL, customer_no int NOT NULL, plan text NOT NULL, price_name text NOT NULL, cost_name text NOT NULL,
-    stock_name text NOT NULL, currency text, location text, plan_name text, plan_currency text
+CREATE TEMPORARY TABLE work_price_group (
+    group_no int PRIMARY KEY, customer_no int NOT NULL, currency text, location text
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE work_override (
-    customer_no int NOT NULL, plan text NOT NULL, name text NOT NULL, value text NOT NULL, source text NOT NULL,
-    PRIMARY KEY (customer_no, plan, name)
-) ON COMMIT DROP;
-CREATE TEMPORARY TABLE work_rate (
-    unit_no int NOT NULL, customer_no int NOT NULL, plan text NOT NULL, sales numeric, digits int NOT NULL,
-    currency text NOT NULL, no_price boolean NOT NULL, other_currency boolean NOT NULL,
-    before_object text NOT NULL, before_description text NOT NULL, before_quantity text NOT NULL,
-    before_total text NOT NULL, before_flags text NOT NULL, after_source text NOT NULL,
-    PRIMARY KEY (unit_no, customer_no, plan)
+    group_no int NOT NULL, plan text NOT NULL, name text NOT NULL, value text NOT NULL, source text NOT NULL,
+    PRIMARY KEY (group_no, plan, name)
 ) ON COMMIT DROP
 
 -- name: fill_work_unit
@@ -126,127 +128,70 @@ LEFT JOIN service_counter s ON s.service = v.service AND s.name = u -> 'quantity
 LEFT JOIN counter c ON c.name = u -> 'quantity' ->> 'counter'
 WINDOW w AS (ORDER BY v.service COLLATE "C", (u ->> 'id') COLLATE "C")
 
--- name: fill_work_customer
--- Everybody who has a billed service instance, in the order of reports. Currency and location come from above if need be.
-INSERT INTO work_customer
-SELECT o.organisation_no, row_number() OVER (ORDER BY o.id COLLATE "C"), o.id, to_json(o.id)::text, to_json(o.name)::text,
-       o.currency, o.location
-FROM organisation o
-WHERE o.removed_at IS NULL AND EXISTS (
-    SELECT FROM service_instance i
-    WHERE i.customer_no = o.organisation_no AND i.removed_at IS NULL AND i.is_billed AND NOT i.reseller_service
-)
-
 -- name: fill_work_ancestor
--- Each customer's way up the tree, itself first, with the nearest currency and location that were named so far.
+-- The way up the tree of everybody who has a billed service instance, itself first, with the nearest currency and location
+-- that were named so far.
 WITH RECURSIVE up (customer_no, level, id, parent, currency, location) AS (
-    SELECT c.customer_no, 0, o.id, o.parent, o.currency, o.location
-    FROM work_customer c JOIN organisation o ON o.organisation_no = c.customer_no
+    SELECT o.organisation_no, 0, o.id, o.parent, o.currency, o.location
+    FROM organisation o
+    WHERE o.removed_at IS NULL AND EXISTS (
+        SELECT FROM service_instance i
+        WHERE i.customer_no = o.organisation_no AND i.removed_at IS NULL AND i.is_billed AND NOT i.reseller_service
+    )
     UNION ALL
     SELECT up.customer_no, up.level + 1, o.id, o.parent, coalesce(up.currency, o.currency), coalesce(up.location, o.location)
     FROM up JOIN organisation o ON o.id = up.parent WHERE up.level < 100
 )
 INSERT INTO work_ancestor SELECT customer_no, level, id, currency, location FROM up
 
--- name: inherit_currency_and_location
--- What the nearest organisation says that names one; at the top of its way a customer has heard all of them.
-UPDATE work_customer w SET currency = top.currency, location = top.location
-FROM (
+-- name: fill_work_customer
+-- The customers in the order of reports, and who of them is in one price group: those below the same parent, with the same
+-- currency and location (the nearest that is named; at the top of its way a customer has heard all of them), who have no
+-- override of their own. Their prices are the same, at every level of the tree, so they are resolved once.
+WITH heard AS (
     SELECT DISTINCT ON (customer_no) customer_no, currency, location FROM work_ancestor ORDER BY customer_no, level DESC
-) top
-WHERE top.customer_no = w.customer_no
-
--- name: analyse_customers
--- The planner has to know how large the tables are, or it joins row by row.
-ANALYZE work_unit, work_customer, work_ancestor
-
--- name: fill_work_pair
--- Every (unit, customer, plan) in use. Tables between the steps, because of a chain of subqueries the planner guesses one
--- row where there are a hundred thousand, and then joins row by row.
-WITH subject AS (
-    SELECT DISTINCT i.customer_no, i.service, 'instance' AS kind, coalesce(i.plan, '') AS plan
-    FROM service_instance i WHERE i.removed_at IS NULL AND i.is_billed AND NOT i.reseller_service
-    UNION
-    SELECT s.customer_no, i.service, 'user', coalesce(s.plan, '')
-    FROM subscription s JOIN service_instance i ON (i.customer_no, i.object_no) = (s.customer_no, s.instance_no)
-    WHERE s.removed_at IS NULL AND i.removed_at IS NULL AND i.is_billed AND NOT i.reseller_service
-    GROUP BY 1, 2, 4
+), own AS (
+    SELECT DISTINCT level_id AS id FROM plan_override WHERE level = 'organisation'
+), grouped AS (
+    SELECT o.organisation_no AS customer_no, o.id, o.name, h.currency, h.location,
+           dense_rank() OVER (ORDER BY own.id, CASE WHEN own.id IS NULL THEN o.parent END, h.currency, h.location) AS group_no
+    FROM heard h JOIN organisation o ON o.organisation_no = h.customer_no LEFT JOIN own ON own.id = o.id
+), price_group AS (
+    INSERT INTO work_price_group
+    SELECT DISTINCT ON (group_no) group_no, customer_no, currency, location FROM grouped ORDER BY group_no, customer_no
 )
-INSERT INTO work_pair
-SELECT u.unit_no, c.customer_no, j.plan, u.price_name, u.cost_name, u.stock_name, c.currency, c.location, p.name, p.currency
-FROM subject j
-JOIN work_customer c USING (customer_no)
-JOIN work_unit u ON u.service = j.service AND (u.kind = j.kind OR (u.kind = 'application' AND j.kind = 'user'))
-LEFT JOIN plan p ON p.id = j.plan AND p.service = j.service
+INSERT INTO work_customer
+SELECT customer_no, row_number() OVER (ORDER BY id COLLATE "C"), group_no, id, to_json(id)::text, to_json(name)::text
+FROM grouped
 
 -- name: fill_work_override
--- The nearest override of each property: organisations from the customer upwards, then the location.
+-- What each price group hears of each property: the nearest override, from the customer upwards, then the location.
 WITH said AS (
-    SELECT o.plan, o.name, o.value, a.customer_no, a.level AS rank, 'organisation:' || o.level_id AS source
-    FROM plan_override o JOIN work_ancestor a ON a.organisation = o.level_id WHERE o.level = 'organisation'
+    SELECT o.plan, o.name, o.value, g.group_no, a.level AS rank, 'organisation:' || o.level_id AS source
+    FROM plan_override o JOIN work_ancestor a ON a.organisation = o.level_id JOIN work_price_group g USING (customer_no)
+    WHERE o.level = 'organisation'
     UNION ALL
-    SELECT o.plan, o.name, o.value, c.customer_no, 1000, 'location:' || o.level_id
-    FROM plan_override o JOIN work_customer c ON c.location = o.level_id WHERE o.level = 'location'
+    SELECT o.plan, o.name, o.value, g.group_no, 1000, 'location:' || o.level_id
+    FROM plan_override o JOIN work_price_group g ON g.location = o.level_id WHERE o.level = 'location'
 )
 INSERT INTO work_override
-SELECT DISTINCT ON (customer_no, plan, name) customer_no, plan, name, value, source
-FROM said ORDER BY customer_no, plan, name, rank
+SELECT DISTINCT ON (group_no, plan, name) group_no, plan, name, value, source
+FROM said ORDER BY group_no, plan, name, rank
 
--- name: fill_work_rate
--- The prices of each pair: the nearest override, or else the plan's own value; and, ready to be put between what differs
--- from line to line, the JSON that all lines of the pair share. $1 and $2: currencies whose minor unit has
--- not two digits, and how many it has.
-WITH priced AS (
-    SELECT r.unit_no, r.customer_no, r.plan, r.plan_name, r.plan_currency, coalesce(r.currency, r.plan_currency, 'XXX') AS currency,
-           coalesce(so.value, sp.value) AS sales_text,
-           CASE WHEN so.value IS NOT NULL THEN so.source WHEN sp.value IS NOT NULL THEN 'plan' END AS source,
-           coalesce(co.value, cp.value) AS cost_text, coalesce(ko.value, kp.value) AS stock
-    FROM work_pair r
-    LEFT JOIN work_override so ON (so.customer_no, so.plan, so.name) = (r.customer_no, r.plan, r.price_name)
-    LEFT JOIN work_override co ON (co.customer_no, co.plan, co.name) = (r.customer_no, r.plan, r.cost_name)
-    LEFT JOIN work_override ko ON (ko.customer_no, ko.plan, ko.name) = (r.customer_no, r.plan, r.stock_name)
-    LEFT JOIN plan_property sp ON (sp.plan, sp.name) = (r.plan, r.price_name)
-    LEFT JOIN plan_property cp ON (cp.plan, cp.name) = (r.plan, r.cost_name)
-    LEFT JOIN plan_property kp ON (kp.plan, kp.name) = (r.plan, r.stock_name)
-), numbered AS (
-    SELECT *, plan_currency IS NOT NULL AND plan_currency <> currency AS other_currency,
-           CASE WHEN sales_text ~ '^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)$' AND length(sales_text) <= 40
-                THEN sales_text::numeric END AS sales_number,
-           CASE WHEN cost_text ~ '^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)$' AND length(cost_text) <= 40
-                THEN cost_text::numeric END AS cost_number
-    FROM priced
-), final AS (
-    SELECT *, CASE WHEN NOT other_currency THEN sales_number END AS sales,
-           CASE WHEN NOT other_currency THEN cost_number END AS cost
-    FROM numbered
-)
-INSERT INTO work_rate
-SELECT unit_no, customer_no, plan, sales, coalesce(m.digits, 2), final.currency, sales IS NULL, other_currency,
-       concat('[', c.id_json, ',', u.head_json, ','),
-       concat(',', coalesce(to_json(nullif(plan, ''))::text, 'null'), ',"line",null,'),
-       concat(',', to_json(coalesce(plan_name, plan)), ',', to_json(coalesce(stock, '')), ',', u.unit_code_json, ',"'),
-       concat('",', coalesce('"' || sales || '"', 'null'), ',', coalesce('"' || cost || '"', 'null'), ',"'),
-       concat('","', final.currency, '","'),
-       concat(',', coalesce(to_json(source)::text, 'null'), ']')
-FROM final
-JOIN work_customer c USING (customer_no)
-JOIN work_unit u USING (unit_no)
-LEFT JOIN unnest($1::text[], $2::int[]) AS m (code, digits) ON m.code = final.currency
-
--- name: analyse_prices
--- The same for what the prices are made of.
-ANALYZE work_pair, work_override
-
--- name: analyse_rates
--- The same for the prices.
-ANALYZE work_rate
+-- name: analyse_work
+-- The planner has to know how large the tables are.
+ANALYZE work_unit, work_customer, work_price_group, work_override
 
 -- name: customers_in_order
 -- The customers, as reports order them.
 SELECT customer_no FROM work_customer ORDER BY rank
 
 -- name: compute_lines
--- The lines of the customers $1 as JSON, in parts of $2 lines, with what they sum up to. $3 is the usage day.
+-- The lines of the customers $1 as JSON, in parts of $2 lines, with what they sum up to. $3 is the usage day; $4 and $5 are
+-- the currencies whose minor unit has not two digits, and how many it has.
+--
+-- usage -> what was measured    item -> what is billed, in order    rate -> the prices in use, resolved once a price group
+-- measured, totalled, line -> an item with its rate, its quantity and its total, written as JSON
 WITH usage AS (
     SELECT DISTINCT ON (customer_no, object_no, counter_no) customer_no, object_no, counter_no, 'last' AS aggregation, value
     FROM usage_sample
@@ -265,47 +210,88 @@ WITH usage AS (
     WHERE day = $3 AND customer_no = ANY ($1::int[])
       AND counter_no IN (SELECT counter_no FROM work_unit WHERE aggregation = 'sum')
     GROUP BY customer_no, object_no, counter_no
+), instance AS MATERIALIZED (
+    SELECT customer_no, object_no, id, service, plan, status FROM service_instance
+    WHERE customer_no = ANY ($1::int[]) AND removed_at IS NULL AND is_billed AND NOT reseller_service
 ), subject AS (
-    SELECT i.customer_no, i.object_no, i.id, i.service, 'instance'::text AS kind, i.plan, i.status, NULL::text AS user_name
-    FROM service_instance i
-    WHERE i.customer_no = ANY ($1::int[]) AND i.removed_at IS NULL AND i.is_billed AND NOT i.reseller_service
+    SELECT customer_no, object_no, id, service, 'instance'::text AS kind, plan, status, NULL::text AS user_name FROM instance
     UNION ALL
-    SELECT s.customer_no, s.object_no, s.id, i.service, 'user'::text, s.plan, s.status, s.user_name
-    FROM subscription s JOIN service_instance i ON i.customer_no = s.customer_no AND i.object_no = s.instance_no
-    WHERE s.customer_no = ANY ($1::int[]) AND i.customer_no = ANY ($1::int[])
-      AND s.removed_at IS NULL AND i.removed_at IS NULL AND i.is_billed AND NOT i.reseller_service
+    SELECT s.customer_no, s.object_no, s.id, i.service, 'user', s.plan, s.status, s.user_name
+    FROM subscription s JOIN instance i ON i.customer_no = s.customer_no AND i.object_no = s.instance_no
+    WHERE s.customer_no = ANY ($1::int[]) AND s.removed_at IS NULL
     UNION ALL
-    SELECT a.customer_no, a.object_no, a.id, i.service, 'application'::text, s.plan, a.status, s.user_name
+    SELECT a.customer_no, a.object_no, a.id, i.service, 'application', s.plan, a.status, s.user_name
     FROM application a
     JOIN subscription s ON s.customer_no = a.customer_no AND s.object_no = a.subscription_no
-    JOIN service_instance i ON i.customer_no = s.customer_no AND i.object_no = s.instance_no
-    WHERE a.customer_no = ANY ($1::int[]) AND s.customer_no = ANY ($1::int[]) AND i.customer_no = ANY ($1::int[])
-      AND a.removed_at IS NULL AND s.removed_at IS NULL AND i.removed_at IS NULL AND i.is_billed AND NOT i.reseller_service
+    JOIN instance i ON i.customer_no = s.customer_no AND i.object_no = s.instance_no
+    WHERE a.customer_no = ANY ($1::int[]) AND s.customer_no = ANY ($1::int[]) AND a.removed_at IS NULL AND s.removed_at IS NULL
+), item AS MATERIALIZED (
+    -- What the order depends on stands first: a sort finds the first columns of a row fastest.
+    SELECT row_number() OVER (ORDER BY place, id COLLATE "C") AS n, billed.*
+    FROM (
+        SELECT c.rank::bigint << 32 | u.rank AS place, j.id, j.customer_no, j.object_no, u.unit_no, c.group_no, u.counter_no,
+               u.aggregation, coalesce(j.plan, '') AS plan, j.status, c.id AS customer_id, c.id_json AS customer_json,
+               CASE WHEN j.kind = 'instance' THEN c.name_json ELSE to_json(j.user_name)::text END AS description_json,
+               u.quantity_source_json
+        FROM subject j
+        JOIN work_customer c ON c.customer_no = j.customer_no
+        JOIN work_unit u ON u.service = j.service AND u.kind = j.kind
+    ) billed
+), priced AS (
+    -- The nearest override, or else the plan's own value.
+    SELECT used.group_no, used.unit_no, used.plan, p.name AS plan_name, u.head_json, u.unit_code_json,
+           coalesce(g.currency, p.currency, 'XXX') AS currency, g.currency <> p.currency AS other_currency,
+           coalesce(so.value, sp.value) AS sales_text,
+           CASE WHEN so.value IS NOT NULL THEN so.source WHEN sp.value IS NOT NULL THEN 'plan' END AS source,
+           coalesce(co.value, cp.value) AS cost_text, coalesce(ko.value, kp.value) AS stock
+    FROM (SELECT DISTINCT group_no, unit_no, plan FROM item) used
+    JOIN work_price_group g USING (group_no)
+    JOIN work_unit u USING (unit_no)
+    LEFT JOIN plan p ON p.id = used.plan AND p.service = u.service
+    LEFT JOIN work_override so ON (so.group_no, so.plan, so.name) = (used.group_no, used.plan, u.price_name)
+    LEFT JOIN work_override co ON (co.group_no, co.plan, co.name) = (used.group_no, used.plan, u.cost_name)
+    LEFT JOIN work_override ko ON (ko.group_no, ko.plan, ko.name) = (used.group_no, used.plan, u.stock_name)
+    LEFT JOIN plan_property sp ON (sp.plan, sp.name) = (used.plan, u.price_name)
+    LEFT JOIN plan_property cp ON (cp.plan, cp.name) = (used.plan, u.cost_name)
+    LEFT JOIN plan_property kp ON (kp.plan, kp.name) = (used.plan, u.stock_name)
+), numbered AS (
+    SELECT *,
+           CASE WHEN sales_text ~ '^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)$' AND length(sales_text) <= 40
+                 AND other_currency IS NOT TRUE THEN sales_text::numeric END AS sales,
+           CASE WHEN cost_text ~ '^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)$' AND length(cost_text) <= 40
+                 AND other_currency IS NOT TRUE THEN cost_text::numeric END AS cost
+    FROM priced
+), rate AS MATERIALIZED (
+    -- With the JSON that all lines of a rate share, ready to be put between what differs from line to line.
+    SELECT group_no, unit_no, plan, sales, coalesce(m.digits, 2) AS digits, r.currency, sales IS NULL AS no_price,
+           CASE WHEN other_currency THEN ' other_currency' ELSE '' END AS more_flags,
+           concat(',', head_json, ',') AS before_object,
+           concat(',', coalesce(to_json(nullif(plan, ''))::text, 'null'), ',"line",null,') AS before_description,
+           concat(',', to_json(coalesce(plan_name, plan)), ',', to_json(coalesce(stock, '')), ',', unit_code_json, ',"')
+               AS before_quantity,
+           concat('",', coalesce('"' || sales || '"', 'null'), ',', coalesce('"' || cost || '"', 'null'), ',"') AS before_total,
+           concat('","', r.currency, '","') AS before_flags,
+           concat(',', coalesce(to_json(source)::text, 'null'), ']') AS after_source
+    FROM numbered r LEFT JOIN unnest($4::text[], $5::int[]) AS m (code, digits) ON m.code = r.currency
 ), measured AS (
-    SELECT c.rank AS customer_rank, c.id AS customer_id, u.rank AS unit_rank, j.id, j.status,
-           CASE WHEN j.kind = 'instance' THEN c.name_json ELSE to_json(j.user_name)::text END AS description_json, r.*,
-           u.quantity_source_json,
-           CASE WHEN u.quantity_source_json IS NOT NULL THEN coalesce(q.value, 0)
-                WHEN j.status = 'NotProvisioned' THEN 0 ELSE 1 END AS quantity,
-           u.quantity_source_json IS NOT NULL AND q.value IS NULL AS no_data
-    FROM subject j
-    JOIN work_customer c ON c.customer_no = j.customer_no
-    JOIN work_unit u ON u.service = j.service AND u.kind = j.kind
-    JOIN work_rate r ON r.unit_no = u.unit_no AND r.customer_no = j.customer_no AND r.plan = coalesce(j.plan, '')
-    LEFT JOIN usage_all q ON q.customer_no = j.customer_no AND q.object_no = j.object_no AND q.counter_no = u.counter_no
-                         AND q.aggregation = u.aggregation
+    SELECT i.*, r.sales, r.digits, r.currency, r.no_price, r.more_flags, r.before_object, r.before_description,
+           r.before_quantity, r.before_total, r.before_flags, r.after_source,
+           CASE WHEN i.quantity_source_json IS NOT NULL THEN coalesce(q.value, 0)
+                WHEN i.status = 'NotProvisioned' THEN 0 ELSE 1 END AS quantity,
+           i.quantity_source_json IS NOT NULL AND q.value IS NULL AS no_data
+    FROM item i
+    JOIN rate r USING (group_no, unit_no, plan)
+    LEFT JOIN usage_all q ON q.customer_no = i.customer_no AND q.object_no = i.object_no AND q.counter_no = i.counter_no
+                         AND q.aggregation = i.aggregation
 ), totalled AS (
-    SELECT *, row_number() OVER (ORDER BY customer_rank, unit_rank, id COLLATE "C") AS n,
-           round(CASE WHEN no_price THEN 0 ELSE quantity * sales END, digits) AS total
-    FROM measured
+    SELECT *, round(CASE WHEN no_price THEN 0 ELSE quantity * sales END, digits) AS total FROM measured
 ), line AS MATERIALIZED (
     SELECT n, (n - 1) / $2::int AS part, customer_id, currency, total, no_data, no_price,
-           concat(before_object, to_json(id), before_description, description_json, before_quantity, quantity, before_total,
-                  total, before_flags,
-                  CASE WHEN no_data THEN CASE WHEN no_price THEN 'no_data no_price' ELSE 'no_data' END
-                       WHEN no_price THEN 'no_price' END,
-                  CASE WHEN other_currency THEN ' other_currency' END,
-                  '",', coalesce(quantity_source_json, '"status:' || status || '"'), after_source) AS json
+           '[' || customer_json || before_object || to_json(id) || before_description || description_json
+               || before_quantity || quantity || before_total || total || before_flags
+               || CASE WHEN no_data AND no_price THEN 'no_data no_price' WHEN no_data THEN 'no_data'
+                       WHEN no_price THEN 'no_price' ELSE '' END || more_flags
+               || '",' || coalesce(quantity_source_json, '"status:' || status || '"') || after_source AS json
     FROM totalled
 ), part AS (
     SELECT part, min(customer_id COLLATE "C") AS first_key, count(*) AS row_count, string_agg(json, ',' ORDER BY n) AS rows
@@ -324,7 +310,7 @@ ORDER BY part
 -- name: put_chunk
 -- Freeze a chunk.
 INSERT INTO batch_chunk (batch_date, revision, sequence, kind, first_key, row_count, sha256, rows)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+VALUES ($1, $2, $3, $4, $5, $6, decode($7, 'hex'), $8)
 
 -- name: compute_organisations
 -- The tree as it is now, as JSON in parts of $1 rows.

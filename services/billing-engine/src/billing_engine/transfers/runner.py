@@ -17,10 +17,10 @@ from tallyport.messaging.runtime import MessagingRuntime
 from tallyport.postgres.pool import TRANSIENT_ERRORS
 
 from billing_engine.transfers import store
-from billing_engine.transfers.freezing import LineFreezer
+from billing_engine.transfers.freezing import LineFreezer, one_snapshot
 from billing_engine.transfers.model import Step, Transfer
-from billing_engine.transfers.publisher import ChunkPublisher
-from billing_engine.transfers.service import TOPIC
+from billing_engine.transfers.publisher import ChunkPublisher, Published
+from billing_engine.transfers.service import TOPIC, replace
 from billing_engine.usage.service import UsageService
 
 log = structlog.get_logger()
@@ -45,6 +45,7 @@ class TransferRunner:
         self._publisher = publisher
         self._usage = usage
         self._clock = clock
+        self._published: dict[tuple[date, int], Published] = {}
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -106,7 +107,11 @@ class TransferRunner:
                     return
                 if transfer.step is Step.AWAIT_WAREHOUSE:
                     return
-                await store.start_step(connection, batch_date, revision, transfer.step, self._clock.now())
+                if not transfer.half_frozen:
+                    await store.start_step(connection, batch_date, revision, transfer.step, self._clock.now())
+            if transfer.half_frozen:
+                await self._replace(transfer)
+                return
             await takers[transfer.step](transfer)
             log.info("transfer_step_done", batch_date=str(batch_date), revision=revision, step=transfer.step.value)
 
@@ -117,11 +122,10 @@ class TransferRunner:
             await self._advance(uow.connection, transfer, Step.FREEZE_USAGE, moved, Step.COMPUTE_LINES)
 
     async def _compute_lines(self, transfer: Transfer) -> None:
-        """One transaction, one snapshot: killed anywhere, nothing of it is left."""
+        """From one snapshot; what is frozen is published at once, beside the computing."""
         lines = transfer.lines
         if lines is None:
             lines = await self._freeze_lines(transfer)
-        # The step's own row is kept out of that transaction: it is updated beside it, to show progress.
         async with self._pool.acquire() as connection, connection.transaction():
             await self._advance(connection, transfer, Step.COMPUTE_LINES, lines, Step.PUBLISH_LINES)
 
@@ -129,18 +133,19 @@ class TransferRunner:
         async with self._pool.acquire() as connection:
             await store.ensure_batch_date(connection, transfer.batch_date)
             parked = await self._usage.parked_count(connection)
-        # One connection computes from one snapshot, another freezes what was computed before: two cores, and one
-        # transaction that counts, since only the freezing one writes what lasts.
-        async with self._pool.acquire() as reading, self._pool.acquire() as writing, self._pool.acquire() as progress:
-
-            async def note(rows: int) -> None:
-                key = (transfer.batch_date, transfer.revision)
-                await store.note_rows(progress, *key, Step.COMPUTE_LINES, rows)
-
-            async with reading.transaction(isolation="repeatable_read"), writing.transaction():
-                return await LineFreezer(reading, writing, transfer, note).freeze(self._clock.now(), parked)
+        key = (transfer.batch_date, transfer.revision)
+        async with (
+            self._publisher.ahead(*key, self._clock.now()) as ahead,
+            self._pool.acquire() as writing,
+            one_snapshot(self._pool) as lanes,
+        ):
+            lines = await LineFreezer(lanes, writing, transfer, ahead, self._clock).freeze(parked)
+            await ahead.settle()
+        self._published[key] = ahead.published
+        return lines
 
     async def _publish_lines(self, transfer: Transfer) -> None:
+        """What is not published yet, and then the announcement that makes it count."""
         key = (transfer.batch_date, transfer.revision)
         assert transfer.frozen_at is not None  # noqa: S101 - the step before noted it with the lines
         async with self._pool.acquire() as connection:
@@ -148,10 +153,22 @@ class TransferRunner:
             async def note(rows: int) -> None:
                 await store.note_rows(connection, *key, Step.PUBLISH_LINES, rows)
 
-            rows = await self._publisher.publish(connection, *key, transfer.frozen_at, note)
+            rows = await self._publisher.publish(
+                connection,
+                *key,
+                transfer.frozen_at,
+                published=self._published.pop(key, Published()),
+                on_progress=note,
+            )
         async with self._messaging.unit_of_work("transfers") as uow:
             uow.publish(TOPIC, key=str(transfer.batch_date), data=_published(transfer))
             await self._advance(uow.connection, transfer, Step.PUBLISH_LINES, rows, Step.AWAIT_WAREHOUSE)
+
+    async def _replace(self, transfer: Transfer) -> None:
+        async with self._messaging.unit_of_work("transfers") as uow:
+            if await replace(uow, transfer):
+                log.warning("transfer_replaced", batch_date=str(transfer.batch_date), revision=transfer.revision)
+                uow.after_commit(self.wake)
 
     async def _advance(self, connection: Any, transfer: Transfer, done: Step, rows: int, to: Step) -> None:
         at = self._clock.now()

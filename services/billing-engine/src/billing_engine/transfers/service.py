@@ -124,6 +124,25 @@ class TransferService:
             await store.complete(uow.connection, word.batch_date, word.revision)
 
 
+async def replace(uow: UnitOfWork, transfer: Transfer) -> bool:
+    """Leave a half frozen revision for ever, and begin the next one in its place; False if it is not running any more.
+
+    What is published of it keeps its ids, so the lines of another snapshot must not be published under them.
+    """
+    day = transfer.batch_date
+    await store.lock_date(uow.connection, day)
+    newest = await store.newest(uow.connection, day)
+    if newest is None or newest.revision != transfer.revision or newest.state != "running":
+        return False
+    reason = f"interrupted while its lines were computed; revision {transfer.revision + 1} takes its place"
+    await store.fail(uow.connection, day, transfer.revision, reason, uow.now())
+    left = TransferState(batch_date=day, revision=transfer.revision, state="failed", reason=reason)
+    uow.publish(TOPIC, key=str(day), data=left)
+    revision = await store.create_after(uow.connection, transfer, uow.now())
+    uow.publish(TOPIC, key=str(day), data=TransferState(batch_date=day, revision=revision, state="started"))
+    return True
+
+
 def _why_red(transfer: Transfer, word: TransferState) -> str | None:
     if word.state == "failed":
         return f"the warehouse refused the batch: {word.reason}"

@@ -45,11 +45,16 @@ class Chunk:
     """A frozen chunk: ``rows`` are the bytes between the brackets of the published array."""
 
     sequence: int
-    kind: str
+    kind: ChunkKind
     first_key: str
     row_count: int
     sha256: str
     rows: bytes
+
+    @property
+    def fact(self) -> ChunkFact:
+        """What the batch hash is made of."""
+        return ChunkFact(self.sequence, self.kind, self.row_count, self.sha256)
 
 
 def _transfer(row: Any, steps: Sequence[Any]) -> Transfer:
@@ -101,6 +106,14 @@ async def create(
     await connection.execute(_QUERIES["create_steps"], batch_date, revision, [step.value for step in Step])
 
 
+async def create_after(connection: Connection, transfer: Transfer, at: datetime) -> int:
+    """Enter the run that takes the place of ``transfer``; returns its revision."""
+    revision = transfer.revision + 1
+    await connection.execute(_QUERIES["create_transfer_after"], transfer.batch_date, transfer.revision, revision, at)
+    await connection.execute(_QUERIES["create_steps"], transfer.batch_date, revision, [step.value for step in Step])
+    return revision
+
+
 async def resume(connection: Connection, transfer: Transfer, step: Step) -> None:
     """Let a failed run go on from ``step``."""
     order = list(Step)
@@ -112,11 +125,19 @@ async def resume(connection: Connection, transfer: Transfer, step: Step) -> None
 async def start_step(connection: Connection, batch_date: date, revision: int, step: Step, at: datetime) -> None:
     """The run is at ``step``, and the step begins."""
     await connection.execute(_QUERIES["enter_step"], batch_date, revision, step.value)
-    await connection.execute(_QUERIES["start_step"], batch_date, revision, step.value, at)
+    await connection.execute(_QUERIES["run_step"], batch_date, revision, step.value, at)
 
 
 async def note_rows(connection: Connection, batch_date: date, revision: int, step: Step, rows: int) -> None:
     """How far the running step is."""
+    await connection.execute(_QUERIES["step_rows"], batch_date, revision, step.value, rows)
+
+
+async def note_ahead(
+    connection: Connection, batch_date: date, revision: int, step: Step, *, rows: int, at: datetime
+) -> None:
+    """How far a step is that runs while the one before is not done yet."""
+    await connection.execute(_QUERIES["run_step"], batch_date, revision, step.value, at)
     await connection.execute(_QUERIES["step_rows"], batch_date, revision, step.value, rows)
 
 
@@ -181,18 +202,8 @@ async def prepare_work(connection: Connection, usage_day: date) -> list[int]:
     """Fill the working set inside the caller's transaction; returns the customers' numbers in report order."""
     await connection.execute(_QUERIES["create_work_tables"])
     await connection.execute(_QUERIES["fill_work_unit"], usage_day)
-    for name in (
-        "fill_work_customer",
-        "fill_work_ancestor",
-        "inherit_currency_and_location",
-        "analyse_customers",
-        "fill_work_pair",
-        "fill_work_override",
-        "analyse_prices",
-    ):
+    for name in ("fill_work_ancestor", "fill_work_customer", "fill_work_override", "analyse_work"):
         await connection.execute(_QUERIES[name])
-    await connection.execute(_QUERIES["fill_work_rate"], list(MINOR_DIGITS), list(MINOR_DIGITS.values()))
-    await connection.execute(_QUERIES["analyse_rates"])
     return [row["customer_no"] for row in await connection.fetch(_QUERIES["customers_in_order"])]
 
 
@@ -200,7 +211,14 @@ async def compute_lines(
     connection: Connection, *, customers: Sequence[int], rows_per_part: int, usage_day: date
 ) -> Lines:
     """Compute the lines of ``customers``, in report order."""
-    rows = await connection.fetch(_QUERIES["compute_lines"], list(customers), rows_per_part, usage_day)
+    rows = await connection.fetch(
+        _QUERIES["compute_lines"],
+        list(customers),
+        rows_per_part,
+        usage_day,
+        list(MINOR_DIGITS),
+        list(MINOR_DIGITS.values()),
+    )
     sums = [row for row in rows if row["rows"] is None]
     return Lines(
         parts=[Part(row["first_key"], row["row_count"], row["rows"]) for row in rows if row["rows"] is not None],
@@ -222,22 +240,33 @@ async def compute_allocations(connection: Connection, rows_per_part: int) -> lis
     return [Part(row["first_key"], row["row_count"], row["rows"]) for row in rows]
 
 
-async def put_chunks(
-    connection: Connection, batch_date: date, revision: int, kind: ChunkKind, parts: Sequence[Part], *, after: int
-) -> list[ChunkFact]:
-    """Freeze ``parts`` as chunks numbered from ``after`` + 1; returns what the batch hash is made of.
+def chunks_of(kind: ChunkKind, parts: Sequence[Part], *, after: int) -> list[Chunk]:
+    """``parts`` as they will be frozen: chunks numbered from ``after`` + 1.
 
     The bytes are hashed here rather than in the database, whose SHA-256 takes ten times as long.
     """
-    facts: list[ChunkFact] = []
-    values: list[tuple[Any, ...]] = []
+    chunks: list[Chunk] = []
     for sequence, part in enumerate(parts, start=after + 1):
         rows = part.rows.encode()
-        digest = hashlib.sha256(rows)
-        facts.append(ChunkFact(sequence, kind, part.row_count, digest.hexdigest()))
-        values.append((batch_date, revision, sequence, kind, part.first_key, part.row_count, digest.digest(), rows))
-    await connection.executemany(_QUERIES["put_chunk"], values)
-    return facts
+        digest = hashlib.sha256(rows).hexdigest()
+        chunks.append(Chunk(sequence, kind, part.first_key, part.row_count, digest, rows))
+    return chunks
+
+
+async def put_chunks(connection: Connection, batch_date: date, revision: int, chunks: Sequence[Chunk]) -> None:
+    """Freeze ``chunks``."""
+    await connection.executemany(
+        _QUERIES["put_chunk"],
+        [
+            (batch_date, revision, one.sequence, one.kind, one.first_key, one.row_count, one.sha256, one.rows)
+            for one in chunks
+        ],
+    )
+
+
+async def mark_frozen_at(connection: Connection, batch_date: date, revision: int, frozen_at: datetime) -> None:
+    """Note, with the first lines that are frozen, that there are some: the revision can only be finished or left."""
+    await connection.execute(_QUERIES["mark_frozen_at"], batch_date, revision, frozen_at)
 
 
 async def chunks_after(connection: Connection, batch_date: date, revision: int, after: int, limit: int) -> list[Chunk]:
