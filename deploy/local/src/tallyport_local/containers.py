@@ -13,7 +13,7 @@ from testcontainers.core.waiting_utils import wait_for_logs
 from tallyport_local.kafka.broker import MAX_RECORD_BYTES
 from tallyport_local.state import choose_port
 
-KAFKA_IMAGE: Final = "apache/kafka:4.1.0"
+KAFKA_IMAGE: Final = "apache/kafka:4.4.0"
 POSTGRES_IMAGE: Final = "postgres:18"
 
 
