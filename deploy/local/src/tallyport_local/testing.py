@@ -24,6 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
 from tallyport.settings import DatabaseSettings, KafkaSettings
 
+from tallyport_local.errors import OperationFailedError
 from tallyport_local.postgres.databases import create_database, ensure_roles, owner_of, roles_of
 from tallyport_local.processes import last_lines, run_to_end
 from tallyport_local.recovery import remove_data
@@ -78,6 +79,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--containers", action="store_true", help="Kafka and PostgreSQL from containers (testcontainers)")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Docker's client leaves its Unix sockets to the garbage collector; everything else is still an error."""
+    if config.getoption("--containers"):
+        config.addinivalue_line(
+            "filterwarnings",
+            r"ignore:unclosed <socket.socket fd=\d+, family=1, :ResourceWarning",
+        )
+
+
 @pytest.fixture(scope="session")
 def stack_settings() -> LocalSettings:
     """The stack's settings without the servers an operator may have named for himself."""
@@ -110,8 +120,10 @@ async def infrastructure(
         elif request.config.getoption("--containers"):
             from tallyport_local.containers import containers  # noqa: PLC0415 - only where a Docker engine answers
 
-            kafka, dsn = open_things.enter_context(containers())
-            found = Infrastructure(kafka, dsn, None, folder)
+            try:
+                found = Infrastructure(*await open_things.enter_async_context(containers()), None, folder)
+            except OperationFailedError as error:
+                raise pytest.fail.Exception(str(error), pytrace=False) from None
         else:
             stack = await open_things.enter_async_context(Stack(folder, stack_settings, services=()))
             found = Infrastructure(stack.kafka.bootstrap_servers, stack.admin_dsn, stack.admin_password, folder)
@@ -121,7 +133,8 @@ async def infrastructure(
         finally:
             await connection.close()
         yield found
-    remove_data(folder)
+    if folder.looks_like_ours():
+        remove_data(folder)
 
 
 @asynccontextmanager
