@@ -233,10 +233,10 @@ def topic_prefix() -> str:
     return f"test-{secrets.token_hex(4)}."
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def kafka(infrastructure: Infrastructure, topic_prefix: str) -> AsyncIterator[KafkaSettings]:
-    """The broker with all topics under this module's prefix; they are deleted afterwards."""
-    settings = KafkaSettings(bootstrap_servers=infrastructure.kafka, topic_prefix=topic_prefix)
+@asynccontextmanager
+async def topics_under(infrastructure: Infrastructure, prefix: str) -> AsyncIterator[KafkaSettings]:
+    """The broker with all topics under a prefix; they are deleted at the end."""
+    settings = KafkaSettings(bootstrap_servers=infrastructure.kafka, topic_prefix=prefix)
     topics = load_topics()
     await apply_topics(settings, topics)
     yield settings
@@ -246,3 +246,10 @@ async def kafka(infrastructure: Infrastructure, topic_prefix: str) -> AsyncItera
         await admin.delete_topics([settings.topic(topic.name) for topic in topics.broker_topics()])
     finally:
         await admin.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def kafka(infrastructure: Infrastructure, topic_prefix: str) -> AsyncIterator[KafkaSettings]:
+    """The broker with all topics under this module's prefix."""
+    async with topics_under(infrastructure, topic_prefix) as settings:
+        yield settings
