@@ -110,7 +110,8 @@ def test_usage_becomes_a_report_in_anothers_store(operated: Operated) -> None:
         ("ann", "3.5", "1.75"),
         ("bob", "0", "0.00"),
     ]
-    assert all(one["ok"] for one in operated.json("verify"))
+    assert [one["ok"] for one in operated.json("verify", "--from", str(TODAY), "--to", str(TODAY))] == [True, True]
+    assert operated.json("verify", "--to", str(YESTERDAY)) == []
 
 
 # ---- exit codes
@@ -147,7 +148,7 @@ def test_input_that_cannot_be_used_is_exit_code_2(operated: Operated) -> None:
         ("usage", "import", operated.written("other.csv", "a,b"), "--source", "x"),
         ("catalog", "apply", bad_catalog),
         ("transfer", "execute", "--from-step", "nowhere"),
-        ("report", "download", "no-such-report"),
+        ("report", "create", "customer-detail", "--format", "csv", "--language", "xx"),
         ("dead-letters", "replay", "--all"),
         ("collect", "run", "no-such-source"),
         ("logs", "nobody"),
