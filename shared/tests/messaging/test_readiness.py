@@ -20,7 +20,7 @@ from tallyport.messaging.runtime import MessagingRuntime
 from tallyport.messaging.unit_of_work import UnitOfWork
 from tallyport.settings import KafkaSettings
 from tallyport.testing.waiting import until
-from tallyport_local.testing import Infrastructure, ServiceDatabase
+from tallyport_local.testing import Connect, Infrastructure
 
 STALL_SECONDS = 0.5
 GROUP = "test.plans"
@@ -36,11 +36,11 @@ async def _publish(kafka: KafkaSettings, name: str) -> None:
 async def test_readiness_is_red_while_the_position_stands_still_under_lag(
     kafka: KafkaSettings,
     infrastructure: Infrastructure,
-    service_database: ServiceDatabase,
-    pool: asyncpg.Pool[asyncpg.Record],
+    connect: Connect,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(runtime_module, "MEASURE_SECONDS", 0.05)
+    service_database, pool = await connect("notifier")
     applied: list[str] = []
 
     async def handle(_uow: UnitOfWork, events: Sequence[Event[Any]]) -> None:

@@ -20,8 +20,11 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 import pytest_asyncio
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
+from tallyport.messaging.kafka import producer
+from tallyport.postgres.pool import open_pool
 from tallyport.settings import DatabaseSettings, KafkaSettings
 
 from tallyport_local.errors import OperationFailedError
@@ -72,6 +75,7 @@ class ServiceDatabase:
 
 
 MakeDatabase = Callable[[str], Awaitable[ServiceDatabase]]
+Connect = Callable[[str], Awaitable["tuple[ServiceDatabase, asyncpg.Pool[asyncpg.Record]]"]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -227,6 +231,20 @@ async def database(
         yield make
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def connect(database: MakeDatabase) -> AsyncIterator[Connect]:
+    """Makes a fresh database of the named service, and a pool of its runtime role, closed after the module."""
+    async with AsyncExitStack() as pools:
+
+        async def make(service_database: str) -> tuple[ServiceDatabase, asyncpg.Pool[asyncpg.Record]]:
+            made = await database(service_database)
+            pool = await open_pool(made.runtime, "test")
+            pools.push_async_callback(pool.close)
+            return made, pool
+
+        yield make
+
+
 @pytest.fixture(scope="module")
 def topic_prefix() -> str:
     """A prefix no other module uses."""
@@ -253,3 +271,10 @@ async def kafka(infrastructure: Infrastructure, topic_prefix: str) -> AsyncItera
     """The broker with all topics under this module's prefix."""
     async with topics_under(infrastructure, topic_prefix) as settings:
         yield settings
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def sender(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer on the module's broker, as any other program has one."""
+    async with producer(kafka, "test") as client:
+        yield client

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from itertools import count
 
@@ -17,19 +16,15 @@ from tallyport.messaging.envelope import Envelope
 from tallyport.messaging.inbox import SourceNumbers
 from tallyport.messaging.record import Record
 from tallyport.messaging.unit_of_work import UnitOfWork, unit_of_work
-from tallyport.postgres.pool import open_pool
-from tallyport_local.testing import MakeDatabase
+from tallyport_local.testing import Connect
 
 CLOCK = FixedClock(datetime(2026, 11, 22, 12, tzinfo=UTC))
 _OFFSETS = count()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def pool(database: MakeDatabase) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
-    made = await database("billing_engine")
-    opened = await open_pool(made.runtime, "test")
-    yield opened
-    await opened.close()
+async def pool(connect: Connect) -> asyncpg.Pool[asyncpg.Record]:
+    return (await connect("billing_engine"))[1]
 
 
 def record(event_id: str, object_id: str, value: str, source: str) -> Record:
