@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 import yaml
-from engine import ROOT, TAG, TOKEN, Installation, build_all, docker, image, missing_image, works
+from docker_engine import ROOT, TAG, TOKEN, Installation, build_all, docker, image, missing_image, works
 from tallyport.settings import KafkaSettings
 from tallyport_local.postgres.databases import COLLECTOR_ROLE, roles_of
 from tallyport_local.services import DEFAULT_SOURCES, SERVICES, Surroundings

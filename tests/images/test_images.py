@@ -7,7 +7,7 @@ import tomllib
 from datetime import UTC, datetime
 
 import pytest
-from engine import ROOT, TARGETS, Installation, base_image, docker, image
+from docker_engine import ROOT, TARGETS, Installation, base_image, docker, image
 from tallyport.testing.waiting import until
 from tallyport_local.services import SERVICES
 

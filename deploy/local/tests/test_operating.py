@@ -270,6 +270,18 @@ def test_sources_are_read_by_command(operated: Operated) -> None:
     assert run["run_id"] in [one["run_id"] for one in operated.json("collect", "runs", "--limit", "1000")]
 
 
+def test_a_source_that_cannot_be_read_is_named(operated: Operated) -> None:
+    inbox = operated.folder.collector / "inbox"
+    aside = inbox.rename(inbox.with_name("aside"))
+    inbox.write_text("no folder", encoding="utf-8")
+    try:
+        said = operated.tallyport("collect", "run", "dropped-files", code=1)
+    finally:
+        inbox.unlink()
+        aside.rename(inbox)
+    assert "could not be read: dropped-files" in said
+
+
 def test_logs_of_one_part_and_of_all(operated: Operated) -> None:
     last = operated.tallyport("logs", ENGINE, "--lines", "1")
     assert json.loads(last)["service"] == ENGINE
