@@ -1,7 +1,7 @@
 # Needs git, make and any Python from 3.11 on; everything else is brought along. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test check bench campaign format lock clean
+.PHONY: help demo up down test test-images check bench campaign format lock clean
 
 # The first interpreter that works and is new enough; a version manager's shim may exist and yet not run.
 PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.14 python; do \
@@ -16,7 +16,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_SYSTEM_CERTS := true
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(UV): deploy/toolchain/install_uv.py
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed on the PATH (python3, python3.11, ...)" >&2; exit 1; }
@@ -33,6 +33,9 @@ down: $(UV) ## stop the stack; its data stays
 
 test: $(UV) ## run all tests, on real servers
 	$(RUN) pytest -m "not campaign and not docker"
+
+test-images: $(UV) ## build the images and start them; needs a Docker engine
+	$(RUN) pytest -m docker tests/images
 
 check: $(UV) ## lint, format, types, architecture, lock file
 	$(UV) lock --check

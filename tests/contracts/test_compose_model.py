@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from tallyport_local.containers import KAFKA_IMAGE, POSTGRES_IMAGE
 from tallyport_local.kafka.broker import MAX_RECORD_BYTES
+from tallyport_local.kafka.jars import locked_jars
 from tallyport_local.postgres.databases import COLLECTOR_ROLE, owner_of, roles_of
+from tallyport_local.postgres.placement import MAJOR
 from tallyport_local.services import SERVICES, Service, Surroundings
 from tallyport_local.state import DataFolder
 
@@ -74,8 +77,7 @@ def test_every_database_is_migrated_by_its_owner_before_its_service_starts(
 
 def test_every_service_waits_for_the_topics_of_the_one_list(compose: dict[str, Any], dockerfile: str) -> None:
     assert compose["services"]["topics"]["command"] == ["tallyport_local.topics"]
-    assert "COPY deploy/kafka/topics.yaml /app/topics.yaml" in dockerfile
-    assert "TALLYPORT_TOPICS_FILE=/app/topics.yaml" in dockerfile
+    assert "COPY deploy/kafka deploy/kafka\n" in dockerfile, "the package links to the list"
     for service in SERVICES:
         needs = compose["services"][service.name]["depends_on"]
         assert needs["topics"] == {"condition": "service_completed_successfully"}
@@ -92,7 +94,7 @@ def test_every_service_has_a_target_that_is_not_root(compose: dict[str, Any], do
     stages = re.split(r"^FROM ", dockerfile, flags=re.MULTILINE)
     for service in SERVICES:
         (stage,) = [text for text in stages if text.splitlines()[0].endswith(f" AS {service.name}")]
-        assert f'ENTRYPOINT ["python", "-m", "{service.package}"]' in stage
+        assert f'ENTRYPOINT ["python", "-m", "{service.package}"]\nCMD ["serve"]\n' in stage
         users = re.findall(r"^USER (.+)$", stage, flags=re.MULTILINE)
         assert not users or users[-1] == "10001:10001"
         assert compose["services"][service.name]["build"]["target"] == service.name
@@ -103,6 +105,16 @@ def test_the_broker_is_set_up_alike(compose: dict[str, Any]) -> None:
     kafka = compose["services"]["kafka"]["environment"]
     assert kafka["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
     assert int(kafka["KAFKA_MESSAGE_MAX_BYTES"]) == MAX_RECORD_BYTES
+
+
+def test_the_servers_are_of_named_releases_and_the_same_everywhere(compose: dict[str, Any]) -> None:
+    foreign = {name: one["image"] for name, one in compose["services"].items() if "build" not in one}
+    assert not [image for image in foreign.values() if ":" not in image or image.endswith(":latest")]
+    (release,) = {
+        jar.coordinates.split(":")[2] for jar in locked_jars() if jar.coordinates.startswith("org.apache.kafka:")
+    }
+    assert foreign["kafka"] == f"apache/kafka:{release}" == KAFKA_IMAGE
+    assert foreign["postgres"] == f"postgres:{MAJOR}" == POSTGRES_IMAGE
 
 
 def _secret_names(compose: dict[str, Any]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -11,12 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from commands import argv, processes_of, status, tallyport
 from tallyport_local import part as part_module
 from tallyport_local.errors import OperationFailedError
 from tallyport_local.services import Service
@@ -32,44 +31,11 @@ def trivial(**env: str) -> Service:
     return Service("trivial", "trivial_service", database="notifier", env={"PYTHONPATH": str(SERVICES), **env})
 
 
-def processes_of(folder: DataFolder) -> list[psutil.Process]:
-    """Every process whose command line names the folder, its private PostgreSQL folder or its services."""
-    marks = (str(folder.root), f"tallyport-{folder.short_hash}")
-    found = []
-    for process in psutil.process_iter():
-        try:
-            words = " ".join([*process.cmdline(), process.cwd()])
-        except psutil.Error:
-            continue
-        if process.pid != os.getpid() and any(mark in words for mark in marks):
-            found.append(process)
-    return found
-
-
 def until(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"never: {what}"
         time.sleep(0.05)
-
-
-def tallyport(folder: DataFolder, *arguments: str, code: int = 0) -> str:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("TALLYPORT_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "tallyport_local", *arguments, "--data", str(folder.root)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=env,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def status(folder: DataFolder, *, code: int = 0) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(tallyport(folder, "status", "--json", code=code))
-    return found
 
 
 async def test_parts_die_and_return_and_no_record_is_lost(
@@ -129,7 +95,11 @@ def test_up_status_and_down(stack_folder: DataFolder) -> None:
     assert "ready" in tallyport(stack_folder, "up", "--detach", "--services", "")
     first = status(stack_folder)
     assert first["healthy"] is True
-    assert {part["name"]: part["health"] for part in first["parts"]} == {"kafka": "ready", "postgres": "ready"}
+    assert {part["name"]: part["health"] for part in first["parts"]} == {
+        "kafka": "ready",
+        "postgres": "ready",
+        "object-store": "ready",
+    }
     assert "already runs" in tallyport(stack_folder, "up", "--detach", "--services", "", code=1)
     assert "started" in tallyport(stack_folder, "logs", "kafka", "--lines", "1000")
     secrets = list(stack_folder.secrets.iterdir())
@@ -209,8 +179,8 @@ def test_two_stacks_run_side_by_side(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_leaves_no_process_behind(stack_folder: DataFolder) -> None:
-    argv = [sys.executable, "-m", "tallyport_local", "up", "--services", "", "--data", str(stack_folder.root)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as up:
+    up_alone = argv(stack_folder, "up", "--services", "")
+    with subprocess.Popen(up_alone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as up:
         until(lambda: stack_folder.read_state().phase == "ready" or up.poll() is not None, "it is ready")
         up.send_signal(signal.SIGINT)
         output, _nothing = up.communicate(timeout=WAIT_SECONDS)
@@ -220,8 +190,8 @@ def test_ctrl_c_leaves_no_process_behind(stack_folder: DataFolder) -> None:
 
 
 def test_a_stack_stopped_while_it_starts_leaves_nothing(stack_folder: DataFolder) -> None:
-    argv = [sys.executable, "-m", "tallyport_local", "up", "--services", "", "--data", str(stack_folder.root)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as up:
+    up_alone = argv(stack_folder, "up", "--services", "")
+    with subprocess.Popen(up_alone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as up:
         until(lambda: bool(stack_folder.read_state().parts), "a part was started")
         up.send_signal(signal.SIGTERM)
         output, _nothing = up.communicate(timeout=WAIT_SECONDS)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -19,8 +19,7 @@ from tallyport.clock import FixedClock
 from tallyport.contracts.billing import LINE_COLUMNS, BatchChunk, TransferState
 from tallyport.messaging.record import Record
 from tallyport.messaging.unit_of_work import UnitOfWork, unit_of_work
-from tallyport.postgres.pool import open_pool
-from tallyport_local.testing import MakeDatabase, ServiceDatabase
+from tallyport_local.testing import Connect, ServiceDatabase
 
 UnitsOfWork = Callable[[str], AbstractAsyncContextManager[UnitOfWork]]
 Rows = Sequence[Sequence[str | None]]
@@ -157,16 +156,22 @@ def clock() -> FixedClock:
     return FixedClock(datetime(2026, 11, 22, 6, 30, tzinfo=UTC))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def report_database(database: MakeDatabase) -> ServiceDatabase:
-    return await database("report_builder")
+Connected = tuple[ServiceDatabase, "asyncpg.Pool[asyncpg.Record]"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def pool(report_database: ServiceDatabase) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
-    opened = await open_pool(report_database.runtime, "test")
-    yield opened
-    await opened.close()
+async def connected(connect: Connect) -> Connected:
+    return await connect("report_builder")
+
+
+@pytest.fixture(scope="module")
+def report_database(connected: Connected) -> ServiceDatabase:
+    return connected[0]
+
+
+@pytest.fixture(scope="module")
+def pool(connected: Connected) -> asyncpg.Pool[asyncpg.Record]:
+    return connected[1]
 
 
 @pytest.fixture(scope="module")

@@ -62,9 +62,10 @@ class Installation:
 
     def client(self, service: str, timeout_seconds: float = TIMEOUT_SECONDS) -> httpx.Client:
         """A client that sends the operator's token; used through ``call``."""
+        url = self.url(service)  # first: where no stack runs, no token shall be made
         token = os.environ.get("TALLYPORT_TOKEN") or self._folder.secret("operator-token")
         return httpx.Client(
-            base_url=self.url(service),
+            base_url=url,
             headers={"authorization": f"Bearer {token}"},
             timeout=timeout_seconds,
             trust_env=False,

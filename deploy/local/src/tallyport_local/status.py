@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import unquote, urlsplit
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -133,6 +135,15 @@ def _infrastructure(name: str, address: str | None, part: PartState | None) -> P
     )
 
 
+def _object_store(url: str | None) -> PartOverview:
+    """A folder is looked at; of a bucket only the services know how to reach it."""
+    parts = urlsplit(url or "")
+    if parts.scheme != "file":
+        return PartOverview(name="object-store", health="external" if url else "unreachable", url=url)
+    there = Path(unquote(parts.path)).is_dir()
+    return PartOverview(name="object-store", health="ready" if there else "unreachable", url=url)
+
+
 def _last_batch(state: State, token: str) -> Batch | None:
     engine = state.parts.get("billing-engine")
     if engine is None or engine.phase != "ready":
@@ -170,7 +181,8 @@ def read_overview(folder: DataFolder) -> Overview:
         postgres = threads.submit(_infrastructure, "postgres", state.postgres, state.parts.get("postgres"))
         batch = threads.submit(_last_batch, state, token)
         services = list(threads.map(lambda name: _service(name, state.parts[name], token), names))
-    parts = [kafka.result(), postgres.result(), *(part for part, _consumers in services)]
+    infrastructure = [kafka.result(), postgres.result(), _object_store(state.object_store)]
+    parts = [*infrastructure, *(part for part, _consumers in services)]
     return Overview(
         data=str(folder.root),
         phase=state.phase,

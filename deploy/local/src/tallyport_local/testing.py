@@ -20,10 +20,14 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 import pytest_asyncio
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
+from tallyport.messaging.kafka import producer
+from tallyport.postgres.pool import open_pool
 from tallyport.settings import DatabaseSettings, KafkaSettings
 
+from tallyport_local.errors import OperationFailedError
 from tallyport_local.postgres.databases import create_database, ensure_roles, owner_of, roles_of
 from tallyport_local.processes import last_lines, run_to_end
 from tallyport_local.recovery import remove_data
@@ -71,11 +75,21 @@ class ServiceDatabase:
 
 
 MakeDatabase = Callable[[str], Awaitable[ServiceDatabase]]
+Connect = Callable[[str], Awaitable["tuple[ServiceDatabase, asyncpg.Pool[asyncpg.Record]]"]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--containers``: take the servers from containers instead of the embedded ones."""
     parser.addoption("--containers", action="store_true", help="Kafka and PostgreSQL from containers (testcontainers)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Docker's client leaves its Unix sockets to the garbage collector; everything else is still an error."""
+    if config.getoption("--containers"):
+        config.addinivalue_line(
+            "filterwarnings",
+            r"ignore:unclosed <socket.socket fd=\d+, family=1, :ResourceWarning",
+        )
 
 
 @pytest.fixture(scope="session")
@@ -110,8 +124,10 @@ async def infrastructure(
         elif request.config.getoption("--containers"):
             from tallyport_local.containers import containers  # noqa: PLC0415 - only where a Docker engine answers
 
-            kafka, dsn = open_things.enter_context(containers())
-            found = Infrastructure(kafka, dsn, None, folder)
+            try:
+                found = Infrastructure(*await open_things.enter_async_context(containers()), None, folder)
+            except OperationFailedError as error:
+                raise pytest.fail.Exception(str(error), pytrace=False) from None
         else:
             stack = await open_things.enter_async_context(Stack(folder, stack_settings, services=()))
             found = Infrastructure(stack.kafka.bootstrap_servers, stack.admin_dsn, stack.admin_password, folder)
@@ -121,7 +137,8 @@ async def infrastructure(
         finally:
             await connection.close()
         yield found
-    remove_data(folder)
+    if folder.looks_like_ours():
+        remove_data(folder)
 
 
 @asynccontextmanager
@@ -214,16 +231,30 @@ async def database(
         yield make
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def connect(database: MakeDatabase) -> AsyncIterator[Connect]:
+    """Makes a fresh database of the named service, and a pool of its runtime role, closed after the module."""
+    async with AsyncExitStack() as pools:
+
+        async def make(service_database: str) -> tuple[ServiceDatabase, asyncpg.Pool[asyncpg.Record]]:
+            made = await database(service_database)
+            pool = await open_pool(made.runtime, "test")
+            pools.push_async_callback(pool.close)
+            return made, pool
+
+        yield make
+
+
 @pytest.fixture(scope="module")
 def topic_prefix() -> str:
     """A prefix no other module uses."""
     return f"test-{secrets.token_hex(4)}."
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def kafka(infrastructure: Infrastructure, topic_prefix: str) -> AsyncIterator[KafkaSettings]:
-    """The broker with all topics under this module's prefix; they are deleted afterwards."""
-    settings = KafkaSettings(bootstrap_servers=infrastructure.kafka, topic_prefix=topic_prefix)
+@asynccontextmanager
+async def topics_under(infrastructure: Infrastructure, prefix: str) -> AsyncIterator[KafkaSettings]:
+    """The broker with all topics under a prefix; they are deleted at the end."""
+    settings = KafkaSettings(bootstrap_servers=infrastructure.kafka, topic_prefix=prefix)
     topics = load_topics()
     await apply_topics(settings, topics)
     yield settings
@@ -233,3 +264,17 @@ async def kafka(infrastructure: Infrastructure, topic_prefix: str) -> AsyncItera
         await admin.delete_topics([settings.topic(topic.name) for topic in topics.broker_topics()])
     finally:
         await admin.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def kafka(infrastructure: Infrastructure, topic_prefix: str) -> AsyncIterator[KafkaSettings]:
+    """The broker with all topics under this module's prefix."""
+    async with topics_under(infrastructure, topic_prefix) as settings:
+        yield settings
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def sender(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer on the module's broker, as any other program has one."""
+    async with producer(kafka, "test") as client:
+        yield client

@@ -110,12 +110,9 @@ class TopicList(_Model):
 
 
 def topics_file() -> Path:
-    """The list: ``TALLYPORT_TOPICS_FILE``, else the one in the package, else the one in the repository."""
+    """The list: ``TALLYPORT_TOPICS_FILE``, else the package's own (in the repository a link to ``deploy/kafka``)."""
     named = os.environ.get("TALLYPORT_TOPICS_FILE")
-    if named:
-        return Path(named)
-    packaged = Path(__file__).with_name("topics.yaml")
-    return packaged if packaged.exists() else Path(__file__).parents[3] / "kafka" / "topics.yaml"
+    return Path(named) if named else Path(__file__).with_name("topics.yaml")
 
 
 def load_topics(file: Path | None = None) -> TopicList:

@@ -15,7 +15,7 @@ class ObjectStoreSettings(Frozen):
 
     url: str = Field(description="file:///folder, or s3://bucket/prefix, gs://…, az://…", pattern=r"^[a-z0-9+]+://.+")
     options_file: Path | None = Field(
-        default=None, description="JSON object with the store's options: endpoint, region, keys"
+        default=None, description="JSON object with the store's options: endpoint, region, keys, allow_http"
     )
 
     def options(self) -> dict[str, Any]:

@@ -1,19 +1,40 @@
 from __future__ import annotations
 
+import os
+import secrets
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import obstore
 import pytest
 from report_builder.artifacts.model import ArtifactConflictError, file_name, folder_of, safe
 from report_builder.artifacts.service import put_with_manifest
 from report_builder.artifacts.store import open_store
+from report_builder.settings import ObjectStoreSettings
 
 
-@pytest.fixture(params=["folder", "bucket"])
+def named_bucket() -> Any:
+    """A bucket that exists: TALLYPORT_TEST_S3_URL, with the options of TALLYPORT_TEST_S3_OPTIONS_FILE."""
+    url, file = os.environ.get("TALLYPORT_TEST_S3_URL"), os.environ.get("TALLYPORT_TEST_S3_OPTIONS_FILE")
+    if not url:
+        pytest.skip("TALLYPORT_TEST_S3_URL names no bucket")
+    settings = ObjectStoreSettings(
+        url=f"{url.rstrip('/')}/{secrets.token_hex(8)}", options_file=Path(file) if file else None
+    )
+    return open_store(settings.url, settings.options())
+
+
+@pytest.fixture(params=["folder", "memory", "bucket"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    # obstore's store in memory is the same code path as S3, with the conditional put of a bucket.
-    return open_store((tmp_path / "objects").as_uri() if request.param == "folder" else "memory:///", {})
+    match request.param:
+        case "folder":
+            return open_store((tmp_path / "objects").as_uri(), {})
+        case "memory":  # obstore's store in memory is the same code path as S3, with the conditional put of a bucket
+            return open_store("memory:///", {})
+        case _:
+            return named_bucket()
 
 
 async def content(store: Any, key: str) -> bytes:
@@ -47,6 +68,26 @@ async def test_other_content_never_replaces_what_is_there(store: Any, tmp_path: 
     assert await content(store, "key") == b"first"
 
 
+async def test_of_several_at_once_one_is_kept(store: Any, tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.part" for number in range(8)]
+    for file in files:
+        file.write_bytes(file.name.encode() * 1000)
+    if type(store).__name__ == "FolderStore":  # it links, within its own file system
+        files = [file.rename(store.staging() / file.name) for file in files]
+
+    def put(file: Path) -> str | None:
+        try:
+            store.put("contended", file)
+        except ArtifactConflictError:
+            return None
+        return file.name
+
+    with ThreadPoolExecutor(len(files)) as threads:
+        kept = [name for name in threads.map(put, files) if name]
+    assert len(kept) == 1
+    assert await content(store, "contended") == kept[0].encode() * 1000
+
+
 async def test_an_empty_file_is_an_artifact_too(store: Any, tmp_path: Path) -> None:
     assert store.put("empty", written(tmp_path, store, b"")).size == 0
 
@@ -59,6 +100,20 @@ async def test_manifest_and_checksums_stand_beside(store: Any, tmp_path: Path) -
     sums = (await content(store, "folder/SHA256SUMS")).decode().splitlines()
     assert sums[0] == f"{artifact.sha256}  report.csv"
     assert b'"rows": 1' in await content(store, "folder/manifest.json")
+
+
+def test_options_of_the_store_and_of_its_http_client_stand_in_one_file(tmp_path: Path) -> None:
+    file = tmp_path / "options.json"
+    file.write_text(
+        '{"access_key_id": "k", "secret_access_key": "s", "region": "r", "allow_http": true, "timeout": "9s"}'
+    )
+    options = ObjectStoreSettings(url="s3://bucket", options_file=file).options()
+    assert open_store("s3://bucket", options) is not None
+
+
+def test_an_option_that_does_not_exist_is_named() -> None:
+    with pytest.raises(obstore.exceptions.BaseError, match="colour"):
+        open_store("s3://bucket/prefix", {"colour": "red"})
 
 
 def test_keys_sort_by_date_and_say_what_is_inside() -> None:

@@ -197,6 +197,8 @@ async def test_a_repeated_request_makes_one_report(service: ReportService, units
 async def test_what_can_never_be_made_is_refused(service: ReportService, units_of_work: Any, clock: Any) -> None:
     with pytest.raises(RefusedRequestError, match="kind"):
         await ask(service, units_of_work, clock, report_id="bad", kind="horoscope")
+    with pytest.raises(RefusedRequestError, match="language: 'tlh' is not one of en"):
+        await ask(service, units_of_work, clock, report_id="bad", language="tlh")
     with pytest.raises(RefusedRequestError, match="400 days"):
         await ask(
             service, units_of_work, clock, report_id="bad", from_date=FRIDAY - timedelta(days=400), to_date=FRIDAY

@@ -107,7 +107,7 @@ def create(  # noqa: PLR0917 - typer passes every option by name
         datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last date, included (default: the first).")
     ] = None,
     organisation: Annotated[str | None, typer.Option(help="Only this organisation and what is below it.")] = None,
-    language: Annotated[str, typer.Option(help="The language of headings and messages.")] = "en",
+    language: Annotated[str, typer.Option(help="The language of headings; there is en.")] = "en",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Also download it to this file or folder.")
     ] = None,

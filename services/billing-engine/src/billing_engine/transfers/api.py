@@ -7,7 +7,7 @@ from datetime import date
 from typing import Annotated, Any
 
 import asyncpg
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 from tallyport.access.tokens import Principal, Role, require
 from tallyport.money import plain
@@ -77,7 +77,9 @@ def transfers_router(pool: asyncpg.Pool[asyncpg.Record], service: TransferServic
 
     @router.get("/batches")
     async def batches(
-        _: Viewer, from_date: date = date(1970, 1, 1), to_date: date = date(9999, 12, 31)
+        _: Viewer,
+        from_date: Annotated[date, Query(alias="from")] = date(1970, 1, 1),
+        to_date: Annotated[date, Query(alias="to")] = date(9999, 12, 31),
     ) -> list[dict[str, Any]]:
         """The finished batches of a period, with the hashes that chain them."""
         async with pool.acquire() as connection:

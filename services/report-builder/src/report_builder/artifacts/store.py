@@ -20,6 +20,11 @@ from report_builder.artifacts.model import Artifact, ArtifactConflictError
 
 _BLOCK_BYTES: Final = 1024 * 1024
 _STALE_SECONDS: Final = 24 * 3600
+# What obstore's HTTP client takes, as opposed to the store; among the store's options it would panic over them.
+_CLIENT_OPTIONS: Final = {
+    "allow_http", "allow_invalid_certificates", "connect_timeout", "pool_idle_timeout", "pool_max_idle_per_host",
+    "proxy_ca_certificate", "proxy_excludes", "proxy_url", "read_timeout", "root_certificate", "timeout", "user_agent",
+}  # fmt: skip
 
 
 class ArtifactStore(Protocol):
@@ -100,7 +105,9 @@ class CloudStore:
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
         self._url = url.rstrip("/")
-        self._store: Any = obstore.store.from_url(url, **options)
+        client: Any = {name: value for name, value in options.items() if name in _CLIENT_OPTIONS}
+        rest = {name: value for name, value in options.items() if name not in _CLIENT_OPTIONS}
+        self._store: Any = obstore.store.from_url(url, client_options=client or None, **rest)
 
     def staging(self) -> Path:
         """The machine's folder for temporary files."""

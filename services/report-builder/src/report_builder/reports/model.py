@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tallyport.contracts.reports import ReportFormat, ReportRequest
 
 KINDS: Final = ("customer-detail",)
+LANGUAGES: Final = ("en",)
 MAX_DAYS: Final = 400
 
 ReportState = Literal["requested", "rendering", "ready", "failed"]
@@ -95,13 +96,15 @@ def settle(request: ReportRequest, asked_at: datetime) -> Wanted:
     """Fill in the dates: yesterday (UTC) when none is given, one day when one is.
 
     Raises:
-        RefusedRequestError: an unknown kind, or a period that is longer than a report may be.
+        RefusedRequestError: an unknown kind or language, or a period that is longer than a report may be.
     """
     yesterday = asked_at.astimezone(UTC).date() - timedelta(days=1)
     from_date = request.from_date or request.to_date or yesterday
     to_date = request.to_date or request.from_date or yesterday
     if request.kind not in KINDS:
         raise RefusedRequestError(f"kind: {request.kind!r} is not one of {', '.join(KINDS)}")
+    if request.language not in LANGUAGES:
+        raise RefusedRequestError(f"language: {request.language!r} is not one of {', '.join(LANGUAGES)}")
     if (to_date - from_date).days >= MAX_DAYS:
         raise RefusedRequestError(f"to_date: a report covers at most {MAX_DAYS} days; ask for several")
     return Wanted(
