@@ -138,13 +138,18 @@ class MessagingRuntime:
                 await backoff.wait()
             else:
                 self._broker_up = True
+                # Measured before, the lag was unknown, which is not ready; the next regular measure is long after.
+                await self._measure()
                 return
 
     async def _measure_for_ever(self) -> None:
         while True:
-            for progress in await self.progress():
-                self._progress[progress.group] = progress
+            await self._measure()
             await asyncio.sleep(MEASURE_SECONDS)
+
+    async def _measure(self) -> None:
+        for progress in await self.progress():
+            self._progress[progress.group] = progress
 
     async def _purge_for_ever(self) -> None:
         while True:
