@@ -113,7 +113,7 @@ class Warehouse:
 
     async def load(self, *records: Record) -> UnitOfWork:
         async with self.units_of_work("report-builder.quantities") as uow:
-            await self._loader(uow, records)
+            await self._loader.apply(uow, self._loader.read(records, uow.reject))
         return uow
 
     async def publish(self, state: TransferState) -> TransferState | None:
@@ -121,6 +121,11 @@ class Warehouse:
         async with self.units_of_work("report-builder.transfers") as uow:
             await service.published(uow, state)
         return said(uow)
+
+    async def fail(self, state: TransferState) -> None:
+        """The engine gives the batch up."""
+        async with self.units_of_work("report-builder.transfers") as uow:
+            await service.abandoned(uow, state)
 
     async def keep(self, made: MadeBatch) -> None:
         """Load the whole batch."""

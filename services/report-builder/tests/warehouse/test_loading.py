@@ -75,8 +75,8 @@ async def test_a_chunk_that_comes_again_is_dropped(warehouse: Any, make_batch: A
     await warehouse.load(*made.records, made.records[2])
     again = await warehouse.load(*made.records)
     assert (again.duplicate_events, again.applied_events, again.rejected) == (4, 0, [])
-    assert len(await lines(warehouse.pool, day)) == 2
     await warehouse.publish(made.published())
+    assert len(await lines(warehouse.pool, day)) == 2
     after = await warehouse.load(*made.records)
     assert (after.duplicate_events, after.rejected) == (4, [])
 
@@ -187,6 +187,7 @@ async def test_a_new_revision_replaces_the_old_and_both_stay_readable(
     second = whole(make_batch, make_line, day, revision=2)
     await warehouse.load(*second.records)
     assert await states(warehouse.pool, day) == [(1, "loaded", True), (2, "loading", False)]
+    assert len(await lines(warehouse.pool, day)) == 2
     await warehouse.publish(second.published())
     assert await states(warehouse.pool, day) == [(1, "loaded", False), (2, "loaded", True)]
     assert len(await lines(warehouse.pool, day)) == 4

@@ -19,16 +19,15 @@ BatchKey = tuple[date, int]
 
 @dataclass(frozen=True, slots=True)
 class ReceivedChunk:
-    """A chunk as it stood in the record. ``rows`` are the JSON arrays, each still as its bytes."""
+    """A chunk as it stood in the record. ``csv`` are its rows as COPY takes them."""
 
     batch_date: date
     revision: int
     sequence: int
     kind: ChunkKind
     sha256: str
-    rows: tuple[bytes, ...]
-    has_escapes: bool
-    """Whether a backslash stands before anything but a quote or a backslash: such text must be decoded."""
+    row_count: int
+    csv: bytes
 
     @property
     def batch(self) -> BatchKey:
@@ -38,7 +37,16 @@ class ReceivedChunk:
     @property
     def fact(self) -> ChunkFact:
         """What the batch hash is made of."""
-        return ChunkFact(self.sequence, self.kind, len(self.rows), self.sha256)
+        return ChunkFact(self.sequence, self.kind, self.row_count, self.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBatch:
+    """How a batch takes chunks: its lines go to ``line_table``, nowhere if it is loaded or ``passed_over``."""
+
+    line_table: str | None
+    passed_over: bool
+    """A later revision of the date is loaded, and this one never can be."""
 
 
 @dataclass(frozen=True, slots=True)

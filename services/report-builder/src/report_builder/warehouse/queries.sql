@@ -5,9 +5,20 @@ SELECT * FROM unnest($1::date[], $2::integer[]) AS incoming (batch_date, revisio
 ORDER BY batch_date, revision
 ON CONFLICT DO NOTHING
 
--- name: ensure_line_partition
--- Have the date's partition of the lines.
-SELECT ensure_line_partition($1)
+-- name: open_batches
+-- Where the lines of each of these batches go; nowhere if it is loaded, or is passed over: reports are made from a later
+-- revision, and it failed or was never announced, which it would have been before the later one.
+SELECT batch_date, revision, passed_over,
+    CASE WHEN NOT loaded AND NOT passed_over THEN open_line_table(batch_date, revision) END AS line_table
+FROM (
+    SELECT b.batch_date, b.revision, b.state = 'loaded' AS loaded,
+        coalesce(c.revision > b.revision, false)
+            AND (b.state = 'failed' OR (b.state = 'loading' AND b.expected_sha256 IS NULL)) AS passed_over
+    FROM unnest($1::date[], $2::integer[]) AS wanted (batch_date, revision)
+    JOIN batch b USING (batch_date, revision)
+    LEFT JOIN batch_current c ON c.batch_date = b.batch_date
+    ORDER BY 1, 2
+) known
 
 -- name: enter_chunks
 -- Enter chunks never seen; the answer holds only what is new. Two consumers with the same chunk take turns here.
@@ -33,6 +44,28 @@ SELECT
 FROM batch
 WHERE batch_date = $1 AND revision = $2
 FOR NO KEY UPDATE
+
+-- name: wait_for_loaders
+-- Hold a batch when nobody is adding to it: whoever enters a chunk keeps its batch from being locked so, until it is done.
+SELECT FROM batch WHERE batch_date = $1 AND revision = $2 FOR UPDATE
+
+-- name: attach_line_table
+-- A batch's lines become part of what is read.
+SELECT attach_line_table($1, $2)
+
+-- name: drop_failed_batch
+-- All rows of a batch that failed.
+SELECT drop_failed_batch($1, $2)
+
+-- name: passed_over_batches
+-- The earlier revisions of a date that failed, or were not announced before $2 was, so that they never will be, and of which
+-- there is something left.
+SELECT b.revision
+FROM batch b
+WHERE b.batch_date = $1 AND b.revision < $2
+    AND (b.state = 'failed' OR (b.state = 'loading' AND b.expected_sha256 IS NULL))
+    AND EXISTS (SELECT FROM batch_chunk c WHERE c.batch_date = b.batch_date AND c.revision = b.revision)
+ORDER BY b.revision
 
 -- name: loaded_batch
 -- What was published and found of a loaded batch.

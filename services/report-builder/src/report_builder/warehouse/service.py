@@ -17,6 +17,7 @@ from report_builder.warehouse.model import (
     Batch,
     BatchKey,
     Expected,
+    Found,
     ReceivedChunk,
     Verification,
     compare,
@@ -64,6 +65,10 @@ async def _store(
     connection: store.Connection, chunks: Sequence[ReceivedChunk]
 ) -> tuple[list[ReceivedChunk], int, list[tuple[ReceivedChunk, str]]]:
     await store.ensure_batches(connection, (chunk.batch for chunk in chunks))
+    takes = await store.open_batches(connection, (chunk.batch for chunk in chunks))
+    if left := sorted({chunk.batch for chunk in chunks if takes[chunk.batch].passed_over}):
+        log.info("chunks_passed_over", batches=[f"{day}/{revision}" for day, revision in left])
+        chunks = [chunk for chunk in chunks if not takes[chunk.batch].passed_over]
     first: dict[tuple[date, int, int], ReceivedChunk] = {}
     for chunk in chunks:
         first.setdefault((*chunk.batch, chunk.sequence), chunk)
@@ -81,13 +86,21 @@ async def _store(
         else:
             kind, sha256 = held[key]
             refused.append((chunk, f"conflict: chunk {chunk.sequence} was taken in as {kind} with the hash {sha256}"))
-    await store.copy_rows(connection, stored)
+    tables = {batch: take.line_table for batch, take in takes.items() if take.line_table is not None}
+    for chunk in stored:
+        if chunk.batch not in tables:
+            raise _closed(chunk.batch)
+    await store.copy_rows(connection, stored, tables)
     # Only now, when the long work is done, so that another consumer with chunks of the same batch hardly waits.
     for batch in sorted({chunk.batch for chunk in stored}):
         state, _ = await store.lock_batch(connection, batch)
         if state == "loaded":
-            raise ClosedBatchError(f"batch {batch[0]}, revision {batch[1]}, is loaded; nothing is added to it")
+            raise _closed(batch)
     return stored, duplicates, refused
+
+
+def _closed(batch: BatchKey) -> ClosedBatchError:
+    return ClosedBatchError(f"batch {batch[0]}, revision {batch[1]}, is loaded; nothing is added to it")
 
 
 async def published(uow: UnitOfWork, transfer: TransferState) -> None:
@@ -117,13 +130,33 @@ async def published(uow: UnitOfWork, transfer: TransferState) -> None:
 
 
 async def abandoned(uow: UnitOfWork, transfer: TransferState) -> None:
-    """The engine gave a transfer up; a batch that is loaded stays loaded."""
+    """The engine gave a transfer up: what is here of it goes; a batch that is loaded stays loaded.
+
+    One that was refused here stays too, for whoever looks into it, until a later revision is loaded.
+    """
     batch = (transfer.batch_date, transfer.revision)
     await store.ensure_batches(uow.connection, [batch])
+    await store.wait_for_loaders(uow.connection, batch)
     state, _ = await store.lock_batch(uow.connection, batch)
     if state == "loading":
-        reason = transfer.reason or "the transfer failed"
-        await store.close_batch(uow.connection, batch, "failed", reason=reason, at=uow.now())
+        await _give_up(uow, batch, transfer.reason or "the transfer failed")
+
+
+async def _give_up(uow: UnitOfWork, batch: BatchKey, reason: str) -> None:
+    await store.close_batch(uow.connection, batch, "failed", reason=reason, at=uow.now())
+    await store.drop_failed(uow.connection, batch)
+    log.warning("batch_dropped", batch_date=str(batch[0]), revision=batch[1], reason=reason)
+
+
+async def _drop_passed_over(uow: UnitOfWork, loaded: BatchKey) -> None:
+    """What is left of earlier revisions that never became whole, now that a later one is loaded."""
+    for batch in await store.passed_over(uow.connection, loaded):
+        await store.wait_for_loaders(uow.connection, batch)
+        state, _ = await store.lock_batch(uow.connection, batch)
+        if state == "failed":
+            await store.drop_failed(uow.connection, batch)
+        elif state == "loading":
+            await _give_up(uow, batch, f"revision {loaded[1]} was loaded before it was whole")
 
 
 async def complete(uow: UnitOfWork, batch: BatchKey) -> None:
@@ -132,16 +165,27 @@ async def complete(uow: UnitOfWork, batch: BatchKey) -> None:
     state, expected = await store.lock_batch(connection, batch)
     if state != "loading" or expected is None or await store.count_chunks(connection, batch) < expected.chunks:
         return
-    found = await store.find(connection, batch, expected)
-    reason = mismatch(batch, expected, found)
+    found, reason = await _attach(connection, batch, expected)
     if reason is None:
         await store.close_batch(connection, batch, "loaded", reason=None, found=found, at=uow.now())
         log.info("batch_loaded", batch_date=str(batch[0]), revision=batch[1], lines=found.lines, sha256=expected.sha256)
         _say_loaded(uow, batch, expected, found.lines)
+        await _drop_passed_over(uow, batch)
         return
     await store.close_batch(connection, batch, "failed", reason=reason, found=found, at=uow.now())
     log.error("batch_refused", batch_date=str(batch[0]), revision=batch[1], reason=reason)
     _say_failed(uow, batch, reason, chunks=len(found.chunks), lines=found.lines)
+
+
+async def _attach(connection: store.Connection, batch: BatchKey, expected: Expected) -> tuple[Found, str | None]:
+    """Make the batch's lines part of what is read, unless they are not what was published; then also why."""
+    attempt = connection.transaction()
+    await attempt.start()
+    await store.attach_lines(connection, batch)
+    found = await store.find(connection, batch, expected)
+    reason = mismatch(batch, expected, found)
+    await (attempt.commit() if reason is None else attempt.rollback())
+    return found, reason
 
 
 async def _answer_again(uow: UnitOfWork, batch: BatchKey, said: Expected, held: Expected | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final, TypeAlias
 
@@ -12,13 +12,13 @@ from tallyport.batch_hash import ChunkFact
 from tallyport.contracts.billing import ALLOCATION_COLUMNS, LINE_COLUMNS, ORGANISATION_COLUMNS
 from tallyport.postgres.queries import load_queries
 
-from report_builder.warehouse.chunks import csv_blocks
 from report_builder.warehouse.model import (
     Batch,
     BatchKey,
     BatchState,
     Expected,
     Found,
+    OpenBatch,
     ReceivedChunk,
     amounts,
     amounts_json,
@@ -26,12 +26,13 @@ from report_builder.warehouse.model import (
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _QUERIES: Final = load_queries("report_builder.warehouse")
-_PLACE: Final = ("batch_date", "revision", "sequence", "position")
+_PLACE: Final = ("sequence", "position")
+_BATCH: Final = ("batch_date", "revision")
 _TABLES: Final = {
-    "organisations": ("batch_organisation", (*_PLACE, *ORGANISATION_COLUMNS)),
-    "allocations": ("batch_allocation", (*_PLACE, *ALLOCATION_COLUMNS)),
-    "lines": ("batch_line", (*_PLACE, *LINE_COLUMNS)),
+    "organisations": ("batch_organisation", (*_BATCH, *_PLACE, *ORGANISATION_COLUMNS)),
+    "allocations": ("batch_allocation", (*_BATCH, *_PLACE, *ALLOCATION_COLUMNS)),
 }
+_LINE_COLUMNS: Final = (*_PLACE, *LINE_COLUMNS)
 _COPY_TIMEOUT_SECONDS: Final = 300
 
 
@@ -40,11 +41,16 @@ class UnknownBatchError(LookupError):
 
 
 async def ensure_batches(connection: Connection, batches: Iterable[BatchKey]) -> None:
-    """Know of ``batches`` and have room for their lines."""
+    """Know of ``batches``."""
     known = sorted(set(batches))
-    for day in sorted({day for day, _ in known}):
-        await connection.execute(_QUERIES["ensure_line_partition"], day)
     await connection.execute(_QUERIES["ensure_batches"], [key[0] for key in known], [key[1] for key in known])
+
+
+async def open_batches(connection: Connection, batches: Iterable[BatchKey]) -> dict[BatchKey, OpenBatch]:
+    """How each of ``batches``, which are known, takes chunks."""
+    known = sorted(set(batches))
+    rows = await connection.fetch(_QUERIES["open_batches"], [key[0] for key in known], [key[1] for key in known])
+    return {(row["batch_date"], row["revision"]): OpenBatch(row["line_table"], row["passed_over"]) for row in rows}
 
 
 async def enter_chunks(connection: Connection, chunks: Sequence[ReceivedChunk]) -> set[tuple[date, int, int]]:
@@ -55,7 +61,7 @@ async def enter_chunks(connection: Connection, chunks: Sequence[ReceivedChunk]) 
         [chunk.revision for chunk in chunks],
         [chunk.sequence for chunk in chunks],
         [chunk.kind for chunk in chunks],
-        [len(chunk.rows) for chunk in chunks],
+        [chunk.row_count for chunk in chunks],
         [chunk.sha256 for chunk in chunks],
     )
     return {(row["batch_date"], row["revision"], row["sequence"]) for row in rows}
@@ -74,30 +80,56 @@ async def known_chunks(
     return {(row["batch_date"], row["revision"], row["sequence"]): (row["kind"], row["sha256"]) for row in rows}
 
 
-async def copy_rows(connection: Connection, chunks: Sequence[ReceivedChunk]) -> None:
-    """Store the rows of ``chunks``.
+async def copy_rows(
+    connection: Connection, chunks: Sequence[ReceivedChunk], line_tables: Mapping[BatchKey, str]
+) -> None:
+    """Store the rows of ``chunks``, the lines in the tables of their batches.
 
     Raises:
         asyncpg.DataError, asyncpg.IntegrityConstraintViolationError: the rows are not what their kind says.
     """
-    for kind, (table, columns) in _TABLES.items():
-        wanted = [chunk for chunk in chunks if chunk.kind == kind and chunk.rows]
-        if wanted:
-            await connection.copy_to_table(
-                table,
-                source=_blocks(wanted),
-                columns=columns,
-                format="csv",
-                quote='"',
-                escape="\\",
-                null="null",
-                timeout=_COPY_TIMEOUT_SECONDS,
-            )
+    wanted: dict[tuple[str, tuple[str, ...]], list[bytes]] = {}
+    for chunk in chunks:
+        if chunk.row_count:
+            target = (line_tables[chunk.batch], _LINE_COLUMNS) if chunk.kind == "lines" else _TABLES[chunk.kind]
+            wanted.setdefault(target, []).append(chunk.csv)
+    for (table, columns), blocks in wanted.items():
+        await connection.copy_to_table(
+            table,
+            source=_each(blocks),
+            columns=columns,
+            format="csv",
+            quote='"',
+            escape="\\",
+            null="null",
+            timeout=_COPY_TIMEOUT_SECONDS,
+        )
 
 
-async def _blocks(chunks: Sequence[ReceivedChunk]) -> AsyncIterator[bytes]:
-    for block in csv_blocks(chunks):
+async def _each(blocks: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for block in blocks:
         yield block
+
+
+async def wait_for_loaders(connection: Connection, batch: BatchKey) -> None:
+    """Hold the batch as soon as nobody is adding to it."""
+    await connection.execute(_QUERIES["wait_for_loaders"], *batch)
+
+
+async def attach_lines(connection: Connection, batch: BatchKey) -> None:
+    """The batch's lines are complete: from here on they are read, and nobody can add to them."""
+    await connection.execute(_QUERIES["attach_line_table"], *batch)
+
+
+async def drop_failed(connection: Connection, batch: BatchKey) -> None:
+    """Drop all that is here of a batch that failed, but the fact itself."""
+    await connection.execute(_QUERIES["drop_failed_batch"], *batch)
+
+
+async def passed_over(connection: Connection, batch: BatchKey) -> list[BatchKey]:
+    """The earlier revisions of the date that can never become whole now, and of which something is left here."""
+    rows = await connection.fetch(_QUERIES["passed_over_batches"], *batch)
+    return [(batch[0], row["revision"]) for row in rows]
 
 
 async def lock_batch(connection: Connection, batch: BatchKey) -> tuple[BatchState, Expected | None]:
