@@ -42,7 +42,7 @@ def _memory_mb(processes: list[psutil.Process]) -> float:
 async def main() -> None:
     """Measure and print."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--settle-seconds", type=int, default=30)
+    options.add_argument("--settle-seconds", type=int, default=120, help="until the broker has compiled what it runs")
     options.add_argument("--seconds", type=int, default=60)
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="tallyport-bench-") as name:

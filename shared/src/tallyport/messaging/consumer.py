@@ -36,6 +36,8 @@ RECORDS_READ_AT_ONCE: Final = 250
 """A few milliseconds of work, so that whoever waits for the loop does not wait for a whole poll."""
 IDLE_WAIT_MS: Final = 10_000
 """How long an idle consumer and the broker wait for each other; a record that arrives ends it at once."""
+BUSY_WAIT_MS: Final = 250
+"""How long they do while records come."""
 
 
 class LogEnds:
@@ -167,7 +169,7 @@ class BatchConsumer:
             isolation_level="read_committed",
             fetch_max_bytes=self.subscription.fetch_max_bytes,
             max_partition_fetch_bytes=self.subscription.fetch_max_bytes,
-            fetch_max_wait_ms=self.subscription.fetch_max_wait_ms,
+            fetch_max_wait_ms=BUSY_WAIT_MS,
             consumer_timeout_ms=IDLE_WAIT_MS,
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
             session_timeout_ms=30_000,
@@ -185,6 +187,7 @@ class BatchConsumer:
 
     async def _next_poll(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord[Any, Any], ...]:
         found = await consumer.getmany(timeout_ms=IDLE_WAIT_MS, max_records=self.subscription.max_records)
+        _let_fetches_wait(consumer, BUSY_WAIT_MS if found else IDLE_WAIT_MS)
         return tuple(chain.from_iterable(found.values()))
 
     async def _on_poll(self, message: KafkaMessage) -> None:
@@ -357,6 +360,15 @@ class BatchConsumer:
 
 def _place(record: Record) -> str:
     return f"{record.topic}:{record.partition}:{record.offset}"
+
+
+def _let_fetches_wait(consumer: AIOKafkaConsumer, milliseconds: int) -> None:
+    """How long the broker may hold a fetch when there is nothing.
+
+    aiokafka takes this once, at its start, and has one fetch under way per broker. Held for long, a fetch of the
+    partitions that are empty holds up the one that is full; held for short, it keeps an idle stack busy.
+    """
+    consumer._fetcher._fetch_max_wait_ms = milliseconds  # noqa: SLF001 - there is no other way; a test watches it
 
 
 async def _raw_batch(raw: tuple[ConsumerRecord[Any, Any], ...]) -> KafkaMessage:

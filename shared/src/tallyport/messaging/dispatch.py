@@ -18,8 +18,6 @@ from tallyport.messaging.unit_of_work import UnitOfWork
 DEFAULT_MAX_RECORD_BYTES: Final = 1024 * 1024
 MAX_ERRORS_NAMED: Final = 5
 
-BULK_WAIT_MS: Final = 250
-
 EventHandler = Callable[[UnitOfWork, Sequence[Event[Any]]], Awaitable[None]]
 
 
@@ -55,16 +53,13 @@ class Subscription:
     """One topic read by one consumer group.
 
     ``group`` is the name without the installation's prefix. ``max_records`` bounds a poll, ``fetch_max_bytes`` what is
-    read ahead. ``fetch_max_wait_ms`` is how long a fetch waits when there is nothing: long, so that an idle consumer
-    rests. A topic with several partitions and much to read wants ``BULK_WAIT_MS``, since a fetch that waits for those
-    that are empty holds up the one that is full.
+    read ahead.
     """
 
     topic: str
     group: str
     process: PollProcessor
     max_records: int = 500
-    fetch_max_wait_ms: int = 10_000
     fetch_max_bytes: int = 16 * 1024 * 1024
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from http import HTTPStatus
+from types import FrameType
 from typing import Annotated, Any, Protocol
 
 import structlog
@@ -126,6 +128,26 @@ def _add_problem_handlers(app: FastAPI) -> None:
         return problem(500, "Internal error", "the service's log says more")
 
 
+class _Server(uvicorn.Server):
+    """uvicorn looks ten times a second whether it should end; this one is told, and looks after its date header."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._loop = asyncio.get_running_loop()
+        self._told = asyncio.Event()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Note the signal, and wake the loop, which does not notice it otherwise."""
+        super().handle_exit(sig, frame)
+        self._loop.call_soon_threadsafe(self._told.set)
+
+    async def main_loop(self) -> None:
+        """Wait for the end."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), timeout=1)
+
+
 async def serve(app: FastAPI, settings: HttpSettings) -> None:
     """Serve ``app`` until the process is told to stop."""
     config = uvicorn.Config(
@@ -140,4 +162,4 @@ async def serve(app: FastAPI, settings: HttpSettings) -> None:
         server_header=False,
         ws="none",
     )
-    await uvicorn.Server(config).serve()
+    await _Server(config).serve()

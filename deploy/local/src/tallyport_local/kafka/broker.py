@@ -77,9 +77,11 @@ logger.raft.name=org.apache.kafka.raft
 logger.raft.level=warn
 """
 
-# The serial collector and few compiler threads: an idle broker shall not be seen in `top`.
+# The serial collector and only the quick compiler: an idle broker shall not be seen in `top`, and the thorough compiler
+# is at work for minutes after the start.
 _JVM_OPTIONS = (
-    "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-XX:-UsePerfData", "-Xss512k",
+    "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError",
+    "-XX:-UsePerfData", "-Xss512k",
     "-XX:MaxMetaspaceSize=192m", "-XX:ReservedCodeCacheSize=96m", "-Djava.awt.headless=true",
     "--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED",
 )  # fmt: skip

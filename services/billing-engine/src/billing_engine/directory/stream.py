@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tallyport.contracts.directory import DIRECTORY_TYPE, read_entity
-from tallyport.messaging.dispatch import BULK_WAIT_MS, EventDispatcher, Subscription
+from tallyport.messaging.dispatch import EventDispatcher, Subscription
 from tallyport.messaging.inbox import SourceNumbers
 
 from billing_engine.directory.service import DirectoryService
@@ -16,5 +16,4 @@ def directory_subscription(service: DirectoryService, sources: SourceNumbers) ->
         group="billing-engine.directory",
         process=EventDispatcher(service.apply, {DIRECTORY_TYPE: read_entity}, sources, compacted=True),
         max_records=1000,
-        fetch_max_wait_ms=BULK_WAIT_MS,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tallyport.messaging.dispatch import BULK_WAIT_MS, Subscription
+from tallyport.messaging.dispatch import Subscription
 
 from billing_engine.usage.service import UsageService
 
@@ -14,6 +14,5 @@ def usage_subscription(service: UsageService) -> Subscription:
         group="billing-engine.usage",
         process=service,
         max_records=5000,
-        fetch_max_wait_ms=BULK_WAIT_MS,
         fetch_max_bytes=4 * 1024 * 1024,
     )

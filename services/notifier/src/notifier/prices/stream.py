@@ -12,7 +12,7 @@ from tallyport.contracts.catalog import (
     CatalogRemoval,
 )
 from tallyport.contracts.directory import DIRECTORY_TYPE, Organisation, Removal, read_entity
-from tallyport.messaging.dispatch import BULK_WAIT_MS, EventDispatcher, Subscription
+from tallyport.messaging.dispatch import EventDispatcher, Subscription
 from tallyport.messaging.inbox import SourceNumbers
 from tallyport.messaging.record import Event, Tombstone
 from tallyport.messaging.unit_of_work import UnitOfWork
@@ -68,7 +68,6 @@ def price_subscriptions(sources: SourceNumbers) -> list[Subscription]:
             group="notifier.directory",
             process=EventDispatcher(on_directory, {DIRECTORY_TYPE: read_entity}, sources, compacted=True),
             max_records=1000,
-            fetch_max_wait_ms=BULK_WAIT_MS,
         ),
         Subscription(
             topic="catalog.changes",

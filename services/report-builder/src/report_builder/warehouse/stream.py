@@ -9,7 +9,6 @@ import msgspec
 from pydantic import ValidationError
 from tallyport.contracts.billing import BatchChunk, TransferState
 from tallyport.messaging.dispatch import (
-    BULK_WAIT_MS,
     EventDispatcher,
     Refuse,
     Subscription,
@@ -103,7 +102,6 @@ def warehouse_subscriptions(sources: SourceNumbers) -> list[Subscription]:
             group="report-builder.quantities",
             process=ChunkLoader(),
             max_records=MAX_CHUNKS_PER_POLL,
-            fetch_max_wait_ms=BULK_WAIT_MS,
             fetch_max_bytes=FETCH_BYTES,
         ),
         Subscription(

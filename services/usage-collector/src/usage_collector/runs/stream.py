@@ -29,7 +29,8 @@ from usage_collector.spool.store import Message
 
 TOPIC: Final = "collection.requests"
 MAX_RECORDS: Final = 100
-POLL_MS: Final = 1000
+POLL_MS: Final = 10_000
+"""How long a poll, and the broker's answer to it, wait for a request; one that arrives ends it at once."""
 LAG_SECONDS: Final = 3.0
 STALL_SECONDS: Final = 60.0
 
@@ -79,6 +80,8 @@ class Requests:
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             session_timeout_ms=30_000,
+            heartbeat_interval_ms=10_000,
+            fetch_max_wait_ms=POLL_MS,
         )
         try:
             await client.start()
