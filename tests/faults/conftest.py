@@ -22,6 +22,9 @@ async def yard(tmp_path_factory: pytest.TempPathFactory, stack_settings: LocalSe
     """The stack, with everything it has."""
     folder = DataFolder(Path(tmp_path_factory.mktemp("faults")) / "stack")
     async with AsyncExitStack() as open_things:
+        # Small enough that a scenario's customers are many ranges: services can be stopped between two of them.
+        environment = open_things.enter_context(pytest.MonkeyPatch.context())
+        environment.setenv("TALLYPORT_BILLING__CUSTOMERS_PER_RANGE", "5")
         stack = await open_things.enter_async_context(Stack(folder, stack_settings))
         token = folder.secret("operator-token")
         http = httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=30)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,8 @@ from yard import TODAY, YESTERDAY, Yard, expected_total, kill_at_random, make_sa
 COUNTERS = [f"Amount{i}" for i in range(5)]
 USERS = 4000
 KILLS = 3
+HELD_CHUNK = 8
+RANGES_PUBLISHED = 2
 
 
 @asynccontextmanager
@@ -29,6 +31,37 @@ async def _held_half_way(yard: Yard) -> AsyncIterator[None]:
             yield
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def _held_between_ranges(yard: Yard, revision: int) -> AsyncIterator[None]:
+    """While the block runs, the revision's freezing stops after some ranges: the place of a later chunk is taken."""
+    connection = await asyncpg.connect(
+        yard.stack.admin_dsn.rpartition("/")[0] + "/billing_engine", password=yard.stack.admin_password
+    )
+    try:
+        await connection.execute("BEGIN")  # and never a commit: closing the connection takes it back
+        await connection.execute(
+            "INSERT INTO batch_chunk VALUES ($1, $2, $3, 'lines', '', 1, '', '')", TODAY, revision, HELD_CHUNK
+        )
+        yield
+    finally:
+        await connection.close()
+
+
+async def _ranges_arrived(yard: Yard, revision: int) -> None:
+    """Wait until ranges of the revision's lines are published, and the warehouse has them."""
+
+    async def several() -> bool:
+        [row] = await yard.fetch(
+            "report_builder",
+            "SELECT count(*) FROM batch_chunk WHERE batch_date = $1 AND revision = $2 AND kind = 'lines'",
+            TODAY,
+            revision,
+        )
+        return bool(row[0] >= RANGES_PUBLISHED)
+
+    await until(several, seconds=60, what=f"ranges of revision {revision} to arrive in the warehouse")
 
 
 async def _half_frozen(yard: Yard, after: int) -> int:
@@ -58,6 +91,22 @@ async def _kill_half_way(yard: Yard, after: int) -> int:
     return revision
 
 
+async def _kill_between_ranges(yard: Yard, after: int) -> list[int]:
+    """Kill where no line is frozen yet, and the next revision where some ranges are, published and loaded."""
+    async with AsyncExitStack() as held:
+        async with _held_half_way(yard):
+            await yard.stack.wait_ready("billing-engine")
+            first = await _half_frozen(yard, after)
+            await held.enter_async_context(_held_between_ranges(yard, first + 1))
+            await yard.stack.kill("billing-engine")
+        await yard.stack.wait_ready("billing-engine")
+        second = await _half_frozen(yard, first)
+        assert second == first + 1
+        await _ranges_arrived(yard, second)
+        await yard.stack.kill("billing-engine")
+    return [first, second]
+
+
 async def test_killed_while_computing_and_publishing(yard: Yard) -> None:
     objects = await yard.provider("halved", USERS, COUNTERS)
     samples = make_samples(objects, COUNTERS, days=1, seed=9)
@@ -76,6 +125,7 @@ async def test_killed_while_computing_and_publishing(yard: Yard) -> None:
         left.append(await _kill_half_way(yard, left[-1]))
         seen = await _batches(yard)
         assert [one["revision"] for one in seen if one["current"]] == [first["revision"]]
+    left += await _kill_between_ranges(yard, left[-1])
     await kill_at_random(yard, "billing-engine", KILLS, random.Random(8))  # noqa: S311
     done = await yard.green(str(TODAY))
 
@@ -88,6 +138,8 @@ async def test_killed_while_computing_and_publishing(yard: Yard) -> None:
     states = {one["revision"]: (one["state"], one["current"]) for one in await _batches(yard)}
     assert states[done["revision"]] == ("loaded", True)
     assert all(states.get(revision, ("failed", False)) == ("failed", False) for revision in left)
+    kept = await yard.fetch("report_builder", "SELECT DISTINCT revision FROM batch_chunk WHERE batch_date = $1", TODAY)
+    assert not {row["revision"] for row in kept} & set(left)
     for service in ("billing-engine", "report-builder"):
         proof = await yard.call("POST", f"{yard.stack.url(service)}/v1/batches/{TODAY}/{done['revision']}/verify")
         assert proof["ok"], proof

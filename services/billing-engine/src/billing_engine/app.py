@@ -60,6 +60,7 @@ class Engine:
             publisher=ChunkPublisher(settings.kafka),
             usage=self.usage,
             clock=clock,
+            customers_per_range=settings.billing.customers_per_range,
         )
         self.transfers = TransferService(
             unit_of_work=self.messaging.unit_of_work,

@@ -15,6 +15,9 @@ class BillingSettings(Frozen):
     usage_day_offset: int = Field(
         default=1, ge=0, le=7, description="a batch of D uses the usage of D minus this many days"
     )
+    customers_per_range: int = Field(
+        default=500, ge=1, le=5000, description="how many customers are computed, frozen and published at a time"
+    )
 
     @field_validator("time_zone")
     @classmethod

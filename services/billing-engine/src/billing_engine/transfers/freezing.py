@@ -19,7 +19,6 @@ from billing_engine.transfers.model import Step, Transfer
 from billing_engine.transfers.publisher import RunningAhead
 
 ROWS_PER_CHUNK: Final = 2000
-CUSTOMERS_PER_RANGE: Final = 500
 LANES: Final = 2
 
 
@@ -48,7 +47,14 @@ class LineFreezer:
     """
 
     def __init__(
-        self, lanes: Sequence[Any], writing: Any, transfer: Transfer, ahead: RunningAhead, clock: Clock
+        self,
+        lanes: Sequence[Any],
+        writing: Any,
+        transfer: Transfer,
+        ahead: RunningAhead,
+        clock: Clock,
+        *,
+        customers_per_range: int,
     ) -> None:
         self._lanes = lanes
         self._writing = writing
@@ -56,6 +62,7 @@ class LineFreezer:
         self._key = (transfer.batch_date, transfer.revision)
         self._ahead = ahead
         self._clock = clock
+        self._customers_per_range = customers_per_range
         self._chunks: list[ChunkFact] = []
         self._totals: dict[str, Decimal] = {}
         self._without_usage = 0
@@ -91,9 +98,8 @@ class LineFreezer:
 
     async def _computed(self, customers: Sequence[int]) -> AsyncGenerator[store.Lines, None]:
         """The lines, range by range, in order; while one is handed on, each lane computes a later one."""
-        ranges = iter(
-            [customers[at : at + CUSTOMERS_PER_RANGE] for at in range(0, len(customers), CUSTOMERS_PER_RANGE)]
-        )
+        size = self._customers_per_range
+        ranges = iter([customers[at : at + size] for at in range(0, len(customers), size)])
         computing = deque((lane, self._compute(lane, some)) for lane, some in zip(self._lanes, ranges, strict=False))
         try:
             while computing:

@@ -39,12 +39,14 @@ class TransferRunner:
         publisher: ChunkPublisher,
         usage: UsageService,
         clock: Clock,
+        customers_per_range: int,
     ) -> None:
         self._pool = pool
         self._messaging = messaging
         self._publisher = publisher
         self._usage = usage
         self._clock = clock
+        self._customers_per_range = customers_per_range
         self._published: dict[tuple[date, int], Published] = {}
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -139,7 +141,9 @@ class TransferRunner:
             self._pool.acquire() as writing,
             one_snapshot(self._pool) as lanes,
         ):
-            lines = await LineFreezer(lanes, writing, transfer, ahead, self._clock).freeze(parked)
+            lines = await LineFreezer(
+                lanes, writing, transfer, ahead, self._clock, customers_per_range=self._customers_per_range
+            ).freeze(parked)
             await ahead.settle()
         self._published[key] = ahead.published
         return lines
