@@ -113,7 +113,7 @@ class Warehouse:
 
     async def load(self, *records: Record) -> UnitOfWork:
         async with self.units_of_work("report-builder.quantities") as uow:
-            await self._loader(uow, records)
+            await self._loader.apply(uow, self._loader.read(records, uow.reject))
         return uow
 
     async def publish(self, state: TransferState) -> TransferState | None:
