@@ -142,7 +142,7 @@ async def load(database: DatabaseSettings, rows: int) -> str:
         facts += [fact for fact, _ in block]
         started = time.perf_counter()
         async with unit_of_work(pool, service="report-builder", consumer="benchmark", clock=SystemClock()) as uow:
-            await loader(uow, [record for _, record in block])
+            await loader.apply(uow, loader.read([record for _, record in block], uow.reject))
         spent += time.perf_counter() - started
     sha256 = batch_sha256(DAY, 1, None, facts)
     state = TransferState(batch_date=DAY, revision=1, state="published", chunks=len(facts), lines=rows, sha256=sha256)

@@ -100,7 +100,7 @@ async def test_a_subscription_applies_the_first_and_sets_the_conflict_aside(pool
     units: list[UnitOfWork] = []
     for poll in [records] if together else [[one] for one in records]:
         async with unit_of_work(pool, service="test", consumer="test", clock=clock) as uow:
-            await dispatch(uow, poll)
+            await dispatch.apply(uow, dispatch.read(poll, uow.reject))
         units.append(uow)
     assert applied == ["4.50", "4.75", "4.50"]
     assert [sum(getattr(uow, name) for uow in units) for name in ("applied_events", "duplicate_events")] == [3, 1]

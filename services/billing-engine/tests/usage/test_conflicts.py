@@ -51,7 +51,7 @@ async def test_a_conflict_is_set_aside_and_its_neighbours_are_applied(
     units: list[UnitOfWork] = []
     for poll in [records] if together else [[one] for one in records]:
         async with unit_of_work(pool, service="billing-engine", consumer="test", clock=CLOCK) as uow:
-            await service(uow, poll)
+            await service.apply(uow, service.read(poll, uow.reject))
         units.append(uow)
     async with pool.acquire() as connection:
         rows = await connection.fetch(

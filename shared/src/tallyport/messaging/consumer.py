@@ -204,7 +204,10 @@ class BatchConsumer:
             Record(topic, one.partition, one.offset, one.key, one.value, tuple(one.headers), one.timestamp)
             for one in raw
         ]
-        poll = await self._read(records)
+        try:
+            poll = await self._read(records)
+        except StoppingError:
+            return
         await self._room.acquire()
         self._applying = asyncio.create_task(self._apply_next(self._applying, poll, offsets))
 
@@ -227,7 +230,21 @@ class BatchConsumer:
             self._room.release()
 
     async def _read(self, records: Sequence[Record]) -> _Poll:
-        """Read ``records`` while the poll before is being applied: in slices, between which its transaction goes on."""
+        """Read ``records`` while the poll before is being applied. A defect in reading stops here, and skips nothing.
+
+        Raises:
+            StoppingError: the service stops before it succeeded.
+        """
+        backoff = Backoff(self._stopping)
+        while not self._stopping.is_set():
+            try:
+                return await self._read_in_slices(records)
+            except Exception as error:
+                log.exception("poll_not_read", group=self.subscription.group, first=_place(records[0]))
+                await self._retry_later(backoff, error)
+        raise StoppingError
+
+    async def _read_in_slices(self, records: Sequence[Record]) -> _Poll:
         poll = _Poll(records, [], [])
         for start in range(0, len(records), RECORDS_READ_AT_ONCE):
             part = records[start : start + RECORDS_READ_AT_ONCE]
