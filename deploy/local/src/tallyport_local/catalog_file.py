@@ -198,7 +198,7 @@ def _prices(service: Service, place: Place) -> Iterator[tuple[Place, str]]:
     types = {plan.id: plan.type for plan in service.plans}
     used: dict[str, set[str]] = {"customer_plan": set(), "user_plan": set()}
     for unit in service.billing_units:
-        used[unit.plan_type] |= {unit.price, unit.cost}
+        used[unit.plan_type] |= unit.number_properties
     holders = [((*place, "plans", k), plan.type, plan.properties) for k, plan in enumerate(service.plans)]
     holders += [
         ((*place, "overrides", k), types[override.plan], override.properties)

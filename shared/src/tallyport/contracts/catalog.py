@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from tallyport.contracts.base import Contract, Count, Currency, Identifier, Text
+from tallyport.contracts.pricing import FlatPrice, PriceModel, number_properties, takes_unit_price
 
 CATALOG_TYPE = "tallyport.catalog.changes.v1"
 
@@ -72,8 +73,15 @@ class BillingUnit(Contract):
     quantity: Literal["status"] | CounterQuantity = "status"
     price: Identifier = "sales_price"
     cost: Identifier = "cost_price"
+    price_model: PriceModel = FlatPrice()
     stock_code: Identifier = "stock_code"
     unit_code: Text = ""
+
+    @property
+    def number_properties(self) -> set[str]:
+        """The plan properties that have to be numbers, where a plan has them."""
+        unit_price = {self.price} if takes_unit_price(self.price_model) else set()
+        return unit_price | {self.cost} | number_properties(self.price_model)
 
     @model_validator(mode="after")
     def _unit_has_that_plan(self) -> Self:

@@ -55,7 +55,7 @@ def _service_faults(place: str, service: Service) -> Iterator[Fault]:
     plans = {plan.id for plan in service.plans}
     prices: set[str] = set()
     for index, unit in enumerate(service.billing_units):
-        prices |= {unit.price, unit.cost}
+        prices |= unit.number_properties
         if isinstance(unit.quantity, CounterQuantity) and unit.quantity.counter not in counters:
             known = ", ".join(sorted(counters)) or "none"
             yield Fault(
