@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tallyport.contracts.catalog import BillingUnit, CounterQuantity
+from tallyport.contracts.catalog import BillingUnit
 from tallyport.contracts.pricing import (
     FlatPrice,
     GraduatedPrice,
@@ -15,6 +15,9 @@ from tallyport.contracts.pricing import (
     VolumePrice,
     is_number,
 )
+from tallyport.contracts.units import DESCRIPTION_FIELDS, CounterQuantity
+from tallyport.money import plain
+from tallyport.pricing.conversion import factor
 
 Row = dict[str, Any]
 Schemas = Mapping[str, Sequence[BillingUnit]]
@@ -27,8 +30,8 @@ def work_rows(schemas: Schemas) -> tuple[list[Row], list[Row]]:
     A unit with the plain flat price has none: what it costs is a quantity times a price.
     """
     ranked = sorted(
-        ((service, unit) for service, units in schemas.items() for unit in units),
-        key=lambda one: (one[0], one[1].id),
+        ((service, unit) for service, units in schemas.items() for unit in units if unit.active),
+        key=lambda one: (one[0], one[1].order, one[1].id),
     )
     units: list[Row] = []
     amounts: list[Row] = []
@@ -40,14 +43,25 @@ def work_rows(schemas: Schemas) -> tuple[list[Row], list[Row]]:
 
 def _unit(number: int, service: str, unit: BillingUnit) -> Row:
     counter = unit.quantity.counter if isinstance(unit.quantity, CounterQuantity) else None
-    model = unit.price_model.model
+    model, convert = unit.price_model.model, unit.convert
     return {
         "unit_no": number,
         "service": service,
         **unit.model_dump(include={"id", "plan_type", "unit", "price", "cost", "stock_code", "unit_code"}),
         "counter": counter,
+        "factor": None if convert is None else plain(factor(convert.from_unit, convert.to_unit)),
+        "conversion": "" if convert is None else f":{convert.from_unit}->{convert.to_unit}",
+        "description_format": _description_format(unit.description),
         "model": None if model == "flat" else model,
     }
+
+
+def _description_format(pattern: str) -> str | None:
+    """``pattern`` as PostgreSQL's ``format`` takes it: the fields by their number; None for the usual description."""
+    found = pattern.replace("%", "%%")
+    for number, field in enumerate(DESCRIPTION_FIELDS, start=1):
+        found = found.replace(f"{{{field}}}", f"%{number}$s")
+    return found or None
 
 
 def _amounts(model: PriceModel, price: str) -> Iterator[Row]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tallyport.contracts.catalog import BillingUnit, CounterQuantity, SchemaPublished
+from tallyport.contracts.catalog import BillingUnit, SchemaPublished
+from tallyport.contracts.units import CounterQuantity
 from tallyport.messaging.unit_of_work import UnitOfWork
 
 from billing_engine.billing_units import store

@@ -204,8 +204,11 @@ async def prepare_work(connection: Connection, usage_day: date) -> list[int]:
     """Fill the working set inside the caller's transaction; returns the customers' numbers in report order."""
     await connection.execute(_QUERIES["create_work_tables"])
     await fill_units(connection, await published_schemas(connection), usage_day)
-    for name in ("fill_work_ancestor", "fill_work_customer", "fill_work_override", "analyse_work"):
+    for name in ("fill_work_ancestor", "fill_work_customer", "fill_work_override"):
         await connection.execute(_QUERIES[name])
+    if await connection.fetchval(_QUERIES["has_rules"]):
+        await connection.execute(_QUERIES["fill_work_exempt"], usage_day)
+    await connection.execute(_QUERIES["analyse_work"])
     return [row["customer_no"] for row in await connection.fetch(_QUERIES["customers_in_order"])]
 
 
