@@ -126,12 +126,17 @@ def read_catalog(file: Path) -> CatalogDocument:
     try:
         document = CatalogDocument.model_validate(data)
     except ValidationError as error:
-        mistakes += [lines.mistake(one["loc"], _message(dict(one))) for one in error.errors()]
+        mistakes += [lines.mistake(_without_tags(one["loc"]), _message(dict(one))) for one in error.errors()]
     if document is not None:
         mistakes += [lines.mistake(place, message) for place, message in contradictions(document)]
     if mistakes or document is None:
         raise CatalogFileError(file, mistakes)
     return document
+
+
+def _without_tags(place: Place) -> Place:
+    """``place`` without the name of the price model, which pydantic puts behind the field that it chose it for."""
+    return tuple(step for before, step in zip(("", *place), place, strict=False) if before != "price_model")
 
 
 def _message(error: dict[str, Any]) -> str:

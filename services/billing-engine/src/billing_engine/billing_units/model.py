@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from tallyport.contracts.catalog import BillingUnit
+from tallyport.contracts.catalog import BillingUnit, Service
 from tallyport.contracts.pricing import (
     FlatPrice,
     GraduatedPrice,
@@ -14,10 +15,13 @@ from tallyport.contracts.pricing import (
     PriceModel,
     VolumePrice,
     is_number,
+    takes_unit_price,
 )
 from tallyport.contracts.units import DESCRIPTION_FIELDS, CounterQuantity
 from tallyport.money import plain
 from tallyport.pricing.conversion import factor
+
+from billing_engine.catalog.model import Fault, service_faults
 
 Row = dict[str, Any]
 Schemas = Mapping[str, Sequence[BillingUnit]]
@@ -39,6 +43,71 @@ def work_rows(schemas: Schemas) -> tuple[list[Row], list[Row]]:
         units.append(_unit(number, service, unit))
         amounts += [{"unit_no": number, **row} for row in _amounts(unit.price_model, unit.price)]
     return units, amounts
+
+
+@dataclass(frozen=True, slots=True)
+class UnitDifference:
+    """One thing that a draft adds, changes or removes; ``field`` is None where it is a whole unit."""
+
+    action: str
+    unit: str
+    field: str | None
+    before: Any
+    after: Any
+
+
+def differences(published: Sequence[BillingUnit], draft: Sequence[BillingUnit]) -> list[UnitDifference]:
+    """What publishing ``draft`` in the place of ``published`` would change, field by field."""
+    before = {unit.id: unit.model_dump(mode="json") for unit in published}
+    after = {unit.id: unit.model_dump(mode="json") for unit in draft}
+    found: list[UnitDifference] = []
+    for name in sorted(before.keys() | after.keys()):
+        if name not in before:
+            found.append(UnitDifference("added", name, None, None, after[name]))
+        elif name not in after:
+            found.append(UnitDifference("removed", name, None, before[name], None))
+        else:
+            found += [
+                UnitDifference("changed", name, field, before[name][field], value)
+                for field, value in after[name].items()
+                if before[name][field] != value
+            ]
+    return found
+
+
+def schema_faults(service: Service) -> list[Fault]:
+    """Why the units of ``service`` cannot be published: what contradicts its plans, and names that nothing has."""
+    found = [Fault(one.field.removeprefix("."), one.message) for one in service_faults("", service)]
+    for index, unit in enumerate(service.billing_units):
+        place = f"billing_units.{index}"
+        plans = {plan.id for plan in service.plans if plan.type == unit.priced_by}
+        said = {name for plan in service.plans if plan.id in plans for name in plan.properties}
+        said |= {name for override in service.overrides if override.plan in plans for name in override.properties}
+        for path, name in _named_properties(unit):
+            if plans and name not in said:
+                message = f"no {unit.priced_by} of service {service.id!r} has a property {name!r}"
+                found.append(Fault(f"{place}.{path}", message))
+    return found
+
+
+def _named_properties(unit: BillingUnit) -> Iterator[tuple[str, str]]:
+    """The properties that a unit cannot do without, each with the place that names it."""
+    model = unit.price_model
+    if takes_unit_price(model):
+        yield "price", unit.price
+    amounts = {"minimum": model.minimum, "maximum": model.maximum}
+    match model:
+        case IncludedPrice(included=included):
+            amounts["included"] = included
+        case PackagePrice(size=size):
+            amounts["size"] = size
+        case GraduatedPrice(tiers=tiers) | VolumePrice(tiers=tiers):
+            amounts |= {f"tiers.{number}.price": tier.price for number, tier in enumerate(tiers)}
+        case _:
+            pass
+    for path, said in amounts.items():
+        if said is not None and not is_number(said):
+            yield f"price_model.{path}", said
 
 
 def _unit(number: int, service: str, unit: BillingUnit) -> Row:

@@ -34,7 +34,7 @@ def faults(document: CatalogDocument) -> list[Fault]:
             found.append(Fault(place, f"plan {plan_id!r} is there twice"))
         seen.add(plan_id)
     for index, service in enumerate(document.services):
-        found += _service_faults(f"services.{index}", service)
+        found += service_faults(f"services.{index}", service)
     return found
 
 
@@ -46,7 +46,8 @@ def _twice(place: str, names: list[str]) -> Iterator[Fault]:
         seen.add(name)
 
 
-def _service_faults(place: str, service: Service) -> Iterator[Fault]:
+def service_faults(place: str, service: Service) -> Iterator[Fault]:
+    """What is wrong with one service; ``place`` is where it stands."""
     yield from _twice(f"{place}.counters", [counter.name for counter in service.counters])
     yield from _twice(f"{place}.billing_units", [unit.id for unit in service.billing_units])
     yield from _twice(

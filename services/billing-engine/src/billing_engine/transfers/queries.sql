@@ -123,6 +123,14 @@ CREATE TEMPORARY TABLE work_override (
 -- The units of every service's newest version.
 SELECT DISTINCT ON (service) service, units FROM schema_version ORDER BY service, version DESC
 
+-- name: clear_work_unit
+-- Make way for other units in the same working set.
+DELETE FROM work_unit
+
+-- name: clear_work_amount
+-- Make way for their numbers too.
+DELETE FROM work_amount
+
 -- name: fill_work_unit
 -- The units $2 that make lines, numbered as they are ranked.
 INSERT INTO work_unit
@@ -236,6 +244,10 @@ ANALYZE work_unit, work_amount, work_customer, work_price_group, work_override, 
 -- name: customers_in_order
 -- The customers, as reports order them.
 SELECT customer_no FROM work_customer ORDER BY rank
+
+-- name: customer_number
+-- One customer of the working set.
+SELECT customer_no FROM work_customer WHERE id = $1
 
 -- name: compute_lines
 -- The lines of the customers $1 as JSON, in parts of $2 lines, with what they sum up to. $3 is the usage day; $4 and $5 are
