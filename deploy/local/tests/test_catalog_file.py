@@ -26,6 +26,12 @@ services:
 """
 
 
+BY_COUNTER = "quantity: {counter: DiskUsageMB}, "
+UNIT = "services[0].billing_units[1]"
+OVERLAPPING = """price_model: {model: graduated, tiers: [{up_to_inclusive: "9", price: "1"},
+         {up_to_inclusive: "9", price: "1"}, {price: "1"}]}, """
+
+
 def _write(tmp_path: Path, text: str) -> Path:
     file = tmp_path / "catalog.yaml"
     file.write_text(dedent(text), encoding="utf-8")
@@ -53,6 +59,24 @@ def test_the_documented_catalogue_is_valid(tmp_path: Path) -> None:
         ("id: he-user,", "id: he-instance,", 11, "services[0].billing_units[1].id", "two billing units"),
         ("organisation: var-north,", "organisation: a, location: b,", 13, "services[0].overrides[0]", "either"),
         ("unit: user,", "unit: instance,", 11, "services[0].billing_units[1]", "priced by a customer_plan"),
+        (
+            BY_COUNTER,
+            BY_COUNTER + "convert: {from: GB, to: MB}, ",
+            11,
+            f"{UNIT}.convert.from",
+            "measures 'MB', not 'GB'",
+        ),
+        (BY_COUNTER, BY_COUNTER + "convert: {from: MB, to: h}, ", 11, f"{UNIT}.convert", "same thing"),
+        (BY_COUNTER, BY_COUNTER + 'description: "{user}", ', 11, f"{UNIT}.description", "no field {user}"),
+        (BY_COUNTER, BY_COUNTER + OVERLAPPING, 11, f"{UNIT}.price_model", "overlaps"),
+        (BY_COUNTER, BY_COUNTER + "price_model: {model: free}, ", 11, f"{UNIT}.price_model", "'flat', 'included'"),
+        (
+            BY_COUNTER,
+            BY_COUNTER + "price_model: {model: package, size: 10}, ",
+            11,
+            f"{UNIT}.price_model.size",
+            "quotes",
+        ),
         ("    name: Hosted Exchange\n", "    name: A\n    name: B\n", 4, "name", "given twice"),
         ("  - id: HE\n", "  - id: HE\n   bad indent\n", 3, "YAML", ""),
     ],

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import yaml
 from pydantic import ValidationError
-from tallyport.contracts.catalog import CatalogDocument, CounterQuantity, Override, Service
+from tallyport.contracts.catalog import CatalogDocument, Override, Service
+from tallyport.contracts.units import CounterQuantity
 from tallyport.money import NotANumberError, parse_decimal
 
 from tallyport_local.errors import InvalidInputError
@@ -125,12 +126,17 @@ def read_catalog(file: Path) -> CatalogDocument:
     try:
         document = CatalogDocument.model_validate(data)
     except ValidationError as error:
-        mistakes += [lines.mistake(one["loc"], _message(dict(one))) for one in error.errors()]
+        mistakes += [lines.mistake(_without_tags(one["loc"]), _message(dict(one))) for one in error.errors()]
     if document is not None:
         mistakes += [lines.mistake(place, message) for place, message in contradictions(document)]
     if mistakes or document is None:
         raise CatalogFileError(file, mistakes)
     return document
+
+
+def _without_tags(place: Place) -> Place:
+    """``place`` without the name of the price model, which pydantic puts behind the field that it chose it for."""
+    return tuple(step for before, step in zip(("", *place), place, strict=False) if before != "price_model")
 
 
 def _message(error: dict[str, Any]) -> str:
@@ -154,6 +160,8 @@ def contradictions(document: CatalogDocument) -> Iterator[tuple[Place, str]]:
     ]
     yield from _duplicates(plans, "plan")
     known_plans = {plan_id for _place, plan_id in plans}
+    rules = document.non_billable or []
+    yield from _duplicates([(("non_billable", i, "id"), rule.id) for i, rule in enumerate(rules)], "rule")
     for i, service in enumerate(document.services):
         place: Place = ("services", i)
         yield from _of_service(service, place, known_plans)
@@ -182,11 +190,16 @@ def _of_service(service: Service, place: Place, known_plans: set[str]) -> Iterat
     ]
     for what, named in names:
         yield from _duplicates(named, what)
-    counters = {counter.name for counter in service.counters}
+    counters = {counter.name: counter.unit for counter in service.counters}
     for k, unit in enumerate(service.billing_units):
         if isinstance(unit.quantity, CounterQuantity) and unit.quantity.counter not in counters:
             message = f"service {service.id} has no counter {unit.quantity.counter!r}"
             yield (*place, "billing_units", k, "quantity", "counter"), message
+        elif isinstance(unit.quantity, CounterQuantity) and unit.convert is not None:
+            measured = counters[unit.quantity.counter]
+            if unit.convert.from_unit != measured:
+                message = f"counter {unit.quantity.counter} measures {measured!r}, not {unit.convert.from_unit!r}"
+                yield (*place, "billing_units", k, "convert", "from"), message
     for k, override in enumerate(service.overrides):
         if override.plan not in known_plans:
             yield (*place, "overrides", k, "plan"), f"there is no plan {override.plan!r}"
@@ -198,7 +211,7 @@ def _prices(service: Service, place: Place) -> Iterator[tuple[Place, str]]:
     types = {plan.id: plan.type for plan in service.plans}
     used: dict[str, set[str]] = {"customer_plan": set(), "user_plan": set()}
     for unit in service.billing_units:
-        used[unit.plan_type] |= {unit.price, unit.cost}
+        used[unit.priced_by] |= unit.number_properties
     holders = [((*place, "plans", k), plan.type, plan.properties) for k, plan in enumerate(service.plans)]
     holders += [
         ((*place, "overrides", k), types[override.plan], override.properties)

@@ -116,7 +116,7 @@ def application(
     app = service_app(SERVICE, tokens=tokens, registry=registry, health=engine, lifespan=engine.running)
     unit_of_work = engine.messaging.unit_of_work
     app.include_router(catalog_router(pool, unit_of_work))
-    app.include_router(billing_units_router(pool, unit_of_work))
+    app.include_router(billing_units_router(pool, unit_of_work, engine.transfers.usage_day))
     app.include_router(directory_router(pool))
     app.include_router(transfers_router(pool, engine.transfers))
     return app

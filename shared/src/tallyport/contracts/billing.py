@@ -16,7 +16,8 @@ LINE_COLUMNS: Final = (
 )  # fmt: skip
 """A line as it travels: every value a JSON string or null, in this order. ``corrects`` is the date a correction is
 about; ``flags`` are separated by spaces; ``quantity_source`` is ``status:<value>`` or ``counter:<name>:<day>``;
-``price_source`` is ``plan``, ``location:<id>`` or ``organisation:<id>``."""
+``price_source`` is ``plan``, ``location:<id>`` or ``organisation:<id>``. A line whose price model has no single unit
+price has no ``sales_price``, and its source is ``<model>:<sources of its numbers>``, ``unit`` being one of them."""
 
 ORGANISATION_COLUMNS: Final = (
     "id", "parent", "type", "name", "billing_id", "location", "language", "currency",

@@ -7,6 +7,9 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from tallyport.contracts.base import Contract, Count, Currency, Identifier, Text
+from tallyport.contracts.pricing import FlatPrice, PriceModel, number_properties, takes_unit_price
+from tallyport.contracts.rules import NonBillableRule
+from tallyport.contracts.units import Conversion, CounterQuantity, DescriptionPattern, Quantity, fields_of
 
 CATALOG_TYPE = "tallyport.catalog.changes.v1"
 
@@ -53,33 +56,57 @@ class Override(Contract):
         return self
 
 
-class CounterQuantity(Contract):
-    """The quantity of a line is a counter's value of the usage day."""
-
-    TYPE: ClassVar[str] = CATALOG_TYPE
-
-    counter: Identifier
-
-
 class BillingUnit(Contract):
     """The rule that makes one line per instance, user or application of a service."""
 
     TYPE: ClassVar[str] = CATALOG_TYPE
 
     id: Identifier
-    plan_type: Literal["customer_plan", "user_plan"]
+    plan_type: Literal["customer_plan", "user_plan", "application"]
     unit: Literal["instance", "user", "application"]
-    quantity: Literal["status"] | CounterQuantity = "status"
+    quantity: Quantity = "status"
+    convert: Conversion | None = None
     price: Identifier = "sales_price"
     cost: Identifier = "cost_price"
+    price_model: PriceModel = FlatPrice()
     stock_code: Identifier = "stock_code"
     unit_code: Text = ""
+    description: DescriptionPattern = ""
+    """How lines are described; empty: the customer's name on an instance's line, else the user's."""
+    order: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """The place of its lines among the service's: lower numbers first, then by id."""
+    active: bool = True
+    """A unit that is not active makes no lines."""
+
+    @property
+    def priced_by(self) -> Literal["customer_plan", "user_plan"]:
+        """The type of plan that its prices stand in: an application is priced by its user's plan."""
+        return "customer_plan" if self.unit == "instance" else "user_plan"
+
+    @property
+    def number_properties(self) -> set[str]:
+        """The plan properties that have to be numbers, where a plan has them."""
+        unit_price = {self.price} if takes_unit_price(self.price_model) else set()
+        return unit_price | {self.cost} | number_properties(self.price_model)
 
     @model_validator(mode="after")
     def _unit_has_that_plan(self) -> Self:
-        wanted = "customer_plan" if self.unit == "instance" else "user_plan"
-        if self.plan_type != wanted:
-            raise ValueError(f"unit {self.unit!r} is priced by a {wanted}, not by a {self.plan_type}")
+        if self.plan_type not in {self.priced_by, self.unit}:
+            raise ValueError(f"unit {self.unit!r} is priced by a {self.priced_by}, not by a {self.plan_type}")
+        return self
+
+    @model_validator(mode="after")
+    def _converts_a_measure(self) -> Self:
+        if self.convert is not None and not isinstance(self.quantity, CounterQuantity):
+            raise ValueError("convert: only a quantity that is measured by a counter can be converted")
+        return self
+
+    @model_validator(mode="after")
+    def _describes_what_it_has(self) -> Self:
+        absent = {"instance": ("user_name", "application_name"), "user": ("application_name",)}.get(self.unit, ())
+        for field in fields_of(self.description):
+            if field in absent:
+                raise ValueError(f"description: a line of unit {self.unit!r} has no {{{field}}}")
         return self
 
 
@@ -102,6 +129,8 @@ class CatalogDocument(Contract):
     TYPE: ClassVar[str] = CATALOG_TYPE
 
     services: Annotated[list[Service], Field(min_length=1)]
+    non_billable: list[NonBillableRule] | None = None
+    """All rules, in the order in which they are tried; left out, they stay as they are."""
 
 
 class ServiceChanged(Contract):

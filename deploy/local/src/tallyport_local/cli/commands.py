@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from tallyport_local.cli import catalog, collect, demo, events, gate, imports, lifecycle, reports, topics, transfers
+from tallyport_local.cli import (
+    catalog,
+    collect,
+    demo,
+    events,
+    gate,
+    imports,
+    lifecycle,
+    reports,
+    schema,
+    topics,
+    transfers,
+)
 from tallyport_local.cli.root import app
 
 __all__ = [
-    "app", "catalog", "collect", "demo", "events", "gate", "imports", "lifecycle", "reports", "topics", "transfers",
+    "app", "catalog", "collect", "demo", "events", "gate", "imports", "lifecycle", "reports", "schema", "topics",
+    "transfers",
 ]  # fmt: skip

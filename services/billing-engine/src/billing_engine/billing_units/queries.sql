@@ -3,9 +3,20 @@
 SELECT pg_advisory_xact_lock(hashtext('tallyport.schema'), hashtext($1))
 
 -- name: draft
--- The service's billing units as edited, with the counters they may use.
-SELECT d.units, coalesce((SELECT array_agg(c.name) FROM service_counter c WHERE c.service = d.service), '{}') AS counters
-FROM schema_draft d WHERE d.service = $1
+-- The service's billing units as edited.
+SELECT units FROM schema_draft WHERE service = $1
+
+-- name: put_draft
+-- Edit the units.
+UPDATE schema_draft SET units = $2 WHERE service = $1
+
+-- name: version
+-- One version, for ever the same.
+SELECT version, units, published_at, published_by, reason FROM schema_version WHERE service = $1 AND version = $2
+
+-- name: history
+-- The versions, newest first.
+SELECT version, units, published_at, published_by, reason FROM schema_version WHERE service = $1 ORDER BY version DESC LIMIT $2
 
 -- name: newest_version
 -- What transfers use now.

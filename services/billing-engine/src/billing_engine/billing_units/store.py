@@ -19,17 +19,36 @@ async def lock(connection: Connection, service: str) -> None:
     await connection.execute(_QUERIES["lock_schema"], service)
 
 
-async def draft(connection: Connection, service: str) -> tuple[list[BillingUnit], set[str]] | None:
-    """The units as edited and the counters they may use; None for an unknown service."""
+async def draft(connection: Connection, service: str) -> list[BillingUnit] | None:
+    """The units as edited; None for an unknown service."""
     row = await connection.fetchrow(_QUERIES["draft"], service)
     if row is None:
         return None
-    return [BillingUnit(**unit) for unit in json.loads(row["units"])], set(row["counters"])
+    return [BillingUnit(**unit) for unit in json.loads(row["units"])]
+
+
+async def put_draft(connection: Connection, service: str, units: list[Any]) -> None:
+    """Edit the units."""
+    await connection.execute(_QUERIES["put_draft"], service, json.dumps(units))
+
+
+async def version(connection: Connection, service: str, number: int) -> dict[str, Any] | None:
+    """One version; None if there is none of that number."""
+    return _version(await connection.fetchrow(_QUERIES["version"], service, number))
+
+
+async def history(connection: Connection, service: str, limit: int) -> list[dict[str, Any]]:
+    """The versions, newest first."""
+    rows = await connection.fetch(_QUERIES["history"], service, limit)
+    return [found for row in rows if (found := _version(row)) is not None]
 
 
 async def newest(connection: Connection, service: str) -> dict[str, Any] | None:
     """The version that transfers use: version, units, published_at, published_by, reason; None before the first."""
-    row = await connection.fetchrow(_QUERIES["newest_version"], service)
+    return _version(await connection.fetchrow(_QUERIES["newest_version"], service))
+
+
+def _version(row: Any) -> dict[str, Any] | None:
     return None if row is None else {**dict(row.items()), "units": json.loads(row["units"])}
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tallyport.contracts.catalog import CatalogDocument, CounterQuantity, Service
+from tallyport.contracts.catalog import CatalogDocument, Service
+from tallyport.contracts.rules import NonBillableRule
+from tallyport.contracts.units import CounterQuantity
 from tallyport.money import NotANumberError, parse_decimal
 
 
@@ -32,7 +34,7 @@ def faults(document: CatalogDocument) -> list[Fault]:
             found.append(Fault(place, f"plan {plan_id!r} is there twice"))
         seen.add(plan_id)
     for index, service in enumerate(document.services):
-        found += _service_faults(f"services.{index}", service)
+        found += service_faults(f"services.{index}", service)
     return found
 
 
@@ -44,24 +46,30 @@ def _twice(place: str, names: list[str]) -> Iterator[Fault]:
         seen.add(name)
 
 
-def _service_faults(place: str, service: Service) -> Iterator[Fault]:
+def service_faults(place: str, service: Service) -> Iterator[Fault]:
+    """What is wrong with one service; ``place`` is where it stands."""
     yield from _twice(f"{place}.counters", [counter.name for counter in service.counters])
     yield from _twice(f"{place}.billing_units", [unit.id for unit in service.billing_units])
     yield from _twice(
         f"{place}.overrides",
         [f"{o.plan} for {o.organisation or 'location ' + str(o.location)}" for o in service.overrides],
     )
-    counters = {counter.name for counter in service.counters}
+    counters = {counter.name: counter.unit for counter in service.counters}
     plans = {plan.id for plan in service.plans}
     prices: set[str] = set()
     for index, unit in enumerate(service.billing_units):
-        prices |= {unit.price, unit.cost}
+        prices |= unit.number_properties
         if isinstance(unit.quantity, CounterQuantity) and unit.quantity.counter not in counters:
             known = ", ".join(sorted(counters)) or "none"
             yield Fault(
                 f"{place}.billing_units.{index}.quantity.counter",
                 f"counter {unit.quantity.counter!r} is not declared by service {service.id!r}; declared: {known}",
             )
+        elif isinstance(unit.quantity, CounterQuantity) and unit.convert is not None:
+            measured = counters[unit.quantity.counter]
+            if unit.convert.from_unit != measured:
+                message = f"counter {unit.quantity.counter!r} measures {measured!r}, not {unit.convert.from_unit!r}"
+                yield Fault(f"{place}.billing_units.{index}.convert.from", message)
     for index, plan in enumerate(service.plans):
         yield from _price_faults(f"{place}.plans.{index}.properties", plan.properties, prices)
     for index, override in enumerate(service.overrides):
@@ -76,6 +84,20 @@ def _price_faults(place: str, properties: dict[str, str], prices: set[str]) -> I
             parse_decimal(properties[name])
         except NotANumberError as error:
             yield Fault(f"{place}.{name}", str(error))
+
+
+def rule_faults(rules: Sequence[NonBillableRule], plans: Mapping[str, set[str]]) -> Iterator[Fault]:
+    """What is wrong with the rules about lines that are not charged; ``plans`` are those of each service."""
+    yield from _twice("non_billable", [rule.id for rule in rules])
+    for index, rule in enumerate(rules):
+        place = f"non_billable.{index}"
+        if rule.service is not None and rule.service not in plans:
+            yield Fault(f"{place}.service", f"there is no service {rule.service!r}")
+        elif rule.plan is not None:
+            known = plans[rule.service] if rule.service is not None else set().union(*plans.values())
+            if rule.plan not in known:
+                of = f" of {rule.service!r}" if rule.service is not None else ""
+                yield Fault(f"{place}.plan", f"plan {rule.plan!r} is not a plan{of}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +128,16 @@ def entries(service: Service) -> dict[str, str]:
 
 def differences(old: Service | None, new: Service) -> list[CatalogDifference]:
     """What becomes different when ``new`` replaces ``old``."""
-    before = entries(old) if old is not None else {}
-    after = entries(new)
+    return _compared(entries(old) if old is not None else {}, entries(new))
+
+
+def rule_differences(old: Sequence[NonBillableRule], new: Sequence[NonBillableRule]) -> list[CatalogDifference]:
+    """What becomes different when ``new`` are the rules; their order is part of what they say."""
+    return _compared(*({f"non_billable:{rule.id}": f"{rank}. {rule.model_dump_json(exclude_none=True)}"
+                        for rank, rule in enumerate(rules, start=1)} for rules in (old, new)))  # fmt: skip
+
+
+def _compared(before: dict[str, str], after: dict[str, str]) -> list[CatalogDifference]:
     found = [CatalogDifference("added", name, after[name]) for name in after if name not in before]
     found += [
         CatalogDifference("changed", name, f"{before[name]} -> {after[name]}")

@@ -27,6 +27,19 @@ GROUP BY o.plan, p.service, o.level, o.level_id ORDER BY o.plan, o.level DESC, o
 -- The billing units being edited.
 SELECT service, units FROM schema_draft ORDER BY service
 
+-- name: rules
+-- The rules about lines that are not charged, in the order in which they are tried.
+SELECT id, reason, organisation, service, plan, user_pattern, status, valid_from, valid_to FROM non_billable_rule ORDER BY rank
+
+-- name: clear_rules
+-- Make way for the rules as the document has them.
+DELETE FROM non_billable_rule
+
+-- name: put_rule
+-- Enter a rule in its place.
+INSERT INTO non_billable_rule (rank, id, reason, organisation, service, plan, user_pattern, status, valid_from, valid_to)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
 -- name: plan_owners
 -- Which service these plans belong to now.
 SELECT id, service FROM plan WHERE id = ANY ($1::text[])

@@ -16,7 +16,7 @@ from tallyport.contracts.catalog import (
 from tallyport.messaging.unit_of_work import UnitOfWork
 
 from billing_engine.catalog import store
-from billing_engine.catalog.model import CatalogDifference, Fault, differences, faults
+from billing_engine.catalog.model import CatalogDifference, Fault, differences, faults, rule_differences, rule_faults
 
 TOPIC = "catalog.changes"
 
@@ -32,7 +32,8 @@ class InvalidCatalogError(ValueError):
 async def read(connection: Any) -> CatalogDocument | None:
     """The catalogue as a document; None while there is none."""
     services = await store.read_services(connection)
-    return CatalogDocument(services=list(services.values())) if services else None
+    rules = await store.read_rules(connection)
+    return CatalogDocument(services=list(services.values()), non_billable=rules or None) if services else None
 
 
 async def compare(connection: Any, document: CatalogDocument) -> list[CatalogDifference]:
@@ -43,7 +44,10 @@ async def compare(connection: Any, document: CatalogDocument) -> list[CatalogDif
     """
     await _check(connection, document)
     stored = await store.read_services(connection)
-    return [one for service in document.services for one in differences(stored.get(service.id), service)]
+    found = [one for service in document.services for one in differences(stored.get(service.id), service)]
+    if document.non_billable is not None:
+        found += rule_differences(await store.read_rules(connection), document.non_billable)
+    return found
 
 
 async def apply(uow: UnitOfWork, document: CatalogDocument) -> list[CatalogDifference]:
@@ -63,6 +67,11 @@ async def apply(uow: UnitOfWork, document: CatalogDocument) -> list[CatalogDiffe
             gone = await store.replace_service(uow.connection, service)
             _publish(uow, old, service, gone, {one.entity for one in found})
         changes += found
+    if document.non_billable is not None:
+        found = rule_differences(await store.read_rules(uow.connection), document.non_billable)
+        if found:
+            await store.replace_rules(uow.connection, document.non_billable)
+        changes += found
     return changes
 
 
@@ -74,6 +83,10 @@ async def _check(connection: Any, document: CatalogDocument) -> None:
             owner = owners.get(plan.id, service.id)
             if owner != service.id:
                 found.append(Fault(f"services.{i}.plans.{j}.id", f"plan {plan.id!r} belongs to service {owner!r}"))
+    if document.non_billable:
+        plans = {name: {plan.id for plan in one.plans} for name, one in (await store.read_services(connection)).items()}
+        plans |= {one.id: {plan.id for plan in one.plans} for one in document.services}
+        found += rule_faults(document.non_billable, plans)
     if found:
         raise InvalidCatalogError(found)
 

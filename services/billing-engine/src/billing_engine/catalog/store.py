@@ -6,6 +6,7 @@ import json
 from typing import Any, Final
 
 from tallyport.contracts.catalog import BillingUnit, Counter, Override, Plan, Service
+from tallyport.contracts.rules import NonBillableRule
 from tallyport.postgres.queries import load_queries
 
 _QUERIES: Final = load_queries("billing_engine.catalog")
@@ -49,6 +50,22 @@ async def read_services(connection: Connection) -> dict[str, Service]:
     for row in await connection.fetch(_QUERIES["drafts"]):
         found[row["service"]]["billing_units"] = [BillingUnit(**unit) for unit in json.loads(row["units"])]
     return {name: Service(**fields) for name, fields in found.items()}
+
+
+async def read_rules(connection: Connection) -> list[NonBillableRule]:
+    """The rules about lines that are not charged, in order."""
+    rows = [dict(row.items()) for row in await connection.fetch(_QUERIES["rules"])]
+    return [NonBillableRule(user=row.pop("user_pattern"), **row) for row in rows]
+
+
+async def replace_rules(connection: Connection, rules: list[NonBillableRule]) -> None:
+    """Make ``rules`` all there are."""
+    await connection.execute(_QUERIES["clear_rules"])
+    for rank, rule in enumerate(rules, start=1):
+        criteria = (rule.organisation, rule.service, rule.plan, rule.user, rule.status)
+        await connection.execute(
+            _QUERIES["put_rule"], rank, rule.id, rule.reason, *criteria, rule.valid_from, rule.valid_to
+        )
 
 
 async def plan_owners(connection: Connection, plan_ids: list[str]) -> dict[str, str]:

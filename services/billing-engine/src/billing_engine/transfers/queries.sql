@@ -96,11 +96,16 @@ SELECT ensure_batch_date($1)
 CREATE TEMPORARY TABLE work_unit (
     unit_no int PRIMARY KEY, rank int NOT NULL, service text NOT NULL, kind text NOT NULL, counter_no smallint,
     aggregation text, price_name text NOT NULL, cost_name text NOT NULL, stock_name text NOT NULL,
-    head_json text NOT NULL, unit_code_json text NOT NULL, quantity_source_json text
+    head_json text NOT NULL, unit_code_json text NOT NULL, quantity_source_json text, model text,
+    factor numeric, description_format text
 ) ON COMMIT DROP;
+CREATE TEMPORARY TABLE work_amount (
+    unit_no int NOT NULL, n int NOT NULL, part text NOT NULL, name text, number text, PRIMARY KEY (unit_no, n, part)
+) ON COMMIT DROP;
+CREATE TEMPORARY TABLE work_exempt (object_no int PRIMARY KEY, flags text NOT NULL) ON COMMIT DROP;
 CREATE TEMPORARY TABLE work_customer (
     customer_no int PRIMARY KEY, rank int NOT NULL, group_no int NOT NULL, id text NOT NULL, id_json text NOT NULL,
-    name_json text NOT NULL
+    name text NOT NULL, name_json text NOT NULL, site_name text
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE work_ancestor (
     customer_no int NOT NULL, level int NOT NULL, organisation text NOT NULL, currency text, location text,
@@ -114,19 +119,36 @@ CREATE TEMPORARY TABLE work_override (
     PRIMARY KEY (group_no, plan, name)
 ) ON COMMIT DROP
 
+-- name: published_units
+-- The units of every service's newest version.
+SELECT DISTINCT ON (service) service, units FROM schema_version ORDER BY service, version DESC
+
+-- name: clear_work_unit
+-- Make way for other units in the same working set.
+DELETE FROM work_unit
+
+-- name: clear_work_amount
+-- Make way for their numbers too.
+DELETE FROM work_amount
+
 -- name: fill_work_unit
--- The published units of every service, ranked as reports order them.
+-- The units $2 that make lines, numbered as they are ranked.
 INSERT INTO work_unit
-SELECT row_number() OVER w, row_number() OVER w, v.service, u ->> 'unit', c.counter_no, s.aggregation,
-       u ->> 'price', u ->> 'cost', u ->> 'stock_code',
-       concat_ws(',', to_json(v.service), to_json(u ->> 'plan_type'), to_json(u ->> 'id')),
-       to_json(u ->> 'unit_code')::text,
-       to_json('counter:' || (u -> 'quantity' ->> 'counter') || ':' || $1::date)::text
-FROM (SELECT DISTINCT ON (service) service, units FROM schema_version ORDER BY service, version DESC) v
-CROSS JOIN LATERAL jsonb_array_elements(v.units) u
-LEFT JOIN service_counter s ON s.service = v.service AND s.name = u -> 'quantity' ->> 'counter'
-LEFT JOIN counter c ON c.name = u -> 'quantity' ->> 'counter'
-WINDOW w AS (ORDER BY v.service COLLATE "C", (u ->> 'id') COLLATE "C")
+SELECT u.unit_no, u.unit_no, u.service, u.unit, c.counter_no, s.aggregation, u.price, u.cost, u.stock_code,
+       concat_ws(',', to_json(u.service), to_json(u.plan_type), to_json(u.id)), to_json(u.unit_code)::text,
+       to_json('counter:' || u.counter || ':' || $1::date || u.conversion)::text, u.model, u.factor, u.description_format
+FROM jsonb_to_recordset($2::jsonb) AS u (
+    unit_no int, service text, id text, plan_type text, unit text, counter text, price text, cost text, stock_code text,
+    unit_code text, model text, factor numeric, conversion text, description_format text
+)
+LEFT JOIN service_counter s ON s.service = u.service AND s.name = u.counter
+LEFT JOIN counter c ON c.name = u.counter
+
+-- name: fill_work_amount
+-- The numbers that the price models of these units need: said by the unit, or the plan property that says it. n is the
+-- number of the tier, and 0 where a number is about all of them.
+INSERT INTO work_amount
+SELECT * FROM jsonb_to_recordset($1::jsonb) AS a (unit_no int, n int, part text, name text, number text)
 
 -- name: fill_work_ancestor
 -- The way up the tree of everybody who has a billed service instance, itself first, with the nearest currency and location
@@ -161,8 +183,11 @@ WITH heard AS (
     SELECT DISTINCT ON (group_no) group_no, customer_no, currency, location FROM grouped ORDER BY group_no, customer_no
 )
 INSERT INTO work_customer
-SELECT customer_no, row_number() OVER (ORDER BY id COLLATE "C"), group_no, id, to_json(id)::text, to_json(name)::text
-FROM grouped
+SELECT customer_no, row_number() OVER (ORDER BY g.id COLLATE "C"), group_no, g.id, to_json(g.id)::text, g.name,
+       to_json(g.name)::text, s.name
+FROM grouped g LEFT JOIN (
+    SELECT customer_no, min(name) AS name FROM site WHERE removed_at IS NULL GROUP BY customer_no HAVING count(*) = 1
+) s USING (customer_no)
 
 -- name: fill_work_override
 -- What each price group hears of each property: the nearest override, from the customer upwards, then the location.
@@ -178,13 +203,51 @@ INSERT INTO work_override
 SELECT DISTINCT ON (group_no, plan, name) group_no, plan, name, value, source
 FROM said ORDER BY group_no, plan, name, rank
 
+-- name: has_rules
+-- Whether anything may be counted without being charged.
+SELECT EXISTS (SELECT FROM non_billable_rule)
+
+-- name: fill_work_exempt
+-- What is not charged on the usage day $1, with the reason of the first rule that matches.
+WITH thing AS (
+    SELECT customer_no, object_no, service, plan, status, NULL::text AS user_upn, NULL::text AS user_name
+    FROM service_instance WHERE removed_at IS NULL
+    UNION ALL
+    SELECT s.customer_no, s.object_no, i.service, s.plan, s.status, s.user_upn, s.user_name
+    FROM subscription s JOIN service_instance i ON i.customer_no = s.customer_no AND i.object_no = s.instance_no
+    WHERE s.removed_at IS NULL
+    UNION ALL
+    SELECT a.customer_no, a.object_no, i.service, s.plan, a.status, s.user_upn, s.user_name
+    FROM application a
+    JOIN subscription s ON s.customer_no = a.customer_no AND s.object_no = a.subscription_no
+    JOIN service_instance i ON i.customer_no = s.customer_no AND i.object_no = s.instance_no
+    WHERE a.removed_at IS NULL
+), rule AS (
+    SELECT *, replace(replace(replace(replace(replace(user_pattern, '\', '\\'), '%', '\%'), '_', '\_'), '*', '%'), '?', '_')
+        AS user_like
+    FROM non_billable_rule WHERE $1::date >= coalesce(valid_from, '-infinity') AND $1::date <= coalesce(valid_to, 'infinity')
+)
+INSERT INTO work_exempt
+SELECT DISTINCT ON (t.object_no) t.object_no, 'non_billable reason:' || r.reason
+FROM rule r
+JOIN thing t ON (r.service IS NULL OR r.service = t.service) AND (r.plan IS NULL OR r.plan = t.plan)
+            AND (r.status IS NULL OR r.status = t.status)
+            AND (r.user_like IS NULL OR t.user_upn ILIKE r.user_like OR t.user_name ILIKE r.user_like)
+WHERE r.organisation IS NULL
+   OR t.customer_no IN (SELECT a.customer_no FROM work_ancestor a WHERE a.organisation = r.organisation)
+ORDER BY t.object_no, r.rank
+
 -- name: analyse_work
 -- The planner has to know how large the tables are.
-ANALYZE work_unit, work_customer, work_price_group, work_override
+ANALYZE work_unit, work_amount, work_customer, work_price_group, work_override, work_exempt
 
 -- name: customers_in_order
 -- The customers, as reports order them.
 SELECT customer_no FROM work_customer ORDER BY rank
+
+-- name: customer_number
+-- One customer of the working set.
+SELECT customer_no FROM work_customer WHERE id = $1
 
 -- name: compute_lines
 -- The lines of the customers $1 as JSON, in parts of $2 lines, with what they sum up to. $3 is the usage day; $4 and $5 are
@@ -214,13 +277,15 @@ WITH usage AS (
     SELECT customer_no, object_no, id, service, plan, status FROM service_instance
     WHERE customer_no = ANY ($1::int[]) AND removed_at IS NULL AND is_billed AND NOT reseller_service
 ), subject AS (
-    SELECT customer_no, object_no, id, service, 'instance'::text AS kind, plan, status, NULL::text AS user_name FROM instance
+    SELECT customer_no, object_no, id, service, 'instance'::text AS kind, plan, status, NULL::text AS user_name,
+           NULL::text AS application_name
+    FROM instance
     UNION ALL
-    SELECT s.customer_no, s.object_no, s.id, i.service, 'user', s.plan, s.status, s.user_name
+    SELECT s.customer_no, s.object_no, s.id, i.service, 'user', s.plan, s.status, s.user_name, NULL
     FROM subscription s JOIN instance i ON i.customer_no = s.customer_no AND i.object_no = s.instance_no
     WHERE s.customer_no = ANY ($1::int[]) AND s.removed_at IS NULL
     UNION ALL
-    SELECT a.customer_no, a.object_no, a.id, i.service, 'application', s.plan, a.status, s.user_name
+    SELECT a.customer_no, a.object_no, a.id, i.service, 'application', s.plan, a.status, s.user_name, a.name
     FROM application a
     JOIN subscription s ON s.customer_no = a.customer_no AND s.object_no = a.subscription_no
     JOIN instance i ON i.customer_no = s.customer_no AND i.object_no = s.instance_no
@@ -232,21 +297,67 @@ WITH usage AS (
         SELECT c.rank::bigint << 32 | u.rank AS place, j.id, j.customer_no, j.object_no, u.unit_no, c.group_no, u.counter_no,
                u.aggregation, coalesce(j.plan, '') AS plan, j.status, c.id AS customer_id, c.id_json AS customer_json,
                CASE WHEN j.kind = 'instance' THEN c.name_json ELSE to_json(j.user_name)::text END AS description_json,
+               CASE WHEN u.description_format IS NOT NULL THEN ARRAY[j.user_name, j.application_name, c.name, c.site_name] END
+                   AS names,
                u.quantity_source_json
         FROM subject j
         JOIN work_customer c ON c.customer_no = j.customer_no
         JOIN work_unit u ON u.service = j.service AND u.kind = j.kind
     ) billed
+), used AS MATERIALIZED (
+    SELECT DISTINCT group_no, unit_no, plan FROM item
+), amount AS (
+    -- What the price models name, by the same rule as the prices below.
+    SELECT used.group_no, used.unit_no, used.plan, a.n, a.part, coalesce(a.number, o.value, p.value) AS text,
+           CASE WHEN a.number IS NOT NULL THEN 'unit' WHEN o.value IS NOT NULL THEN o.source
+                WHEN p.value IS NOT NULL THEN 'plan' END AS source
+    FROM used
+    JOIN work_amount a USING (unit_no)
+    LEFT JOIN work_override o ON (o.group_no, o.plan, o.name) = (used.group_no, used.plan, a.name)
+    LEFT JOIN plan_property p ON (p.plan, p.name) = (used.plan, a.name)
+), amount_number AS (
+    SELECT *, CASE WHEN text ~ '^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)$' AND length(text) <= 40 THEN text::numeric END AS number
+    FROM amount
+), tier AS (
+    -- Each tier with its upper bound (inclusive; without one it has no end) and its price.
+    SELECT group_no, unit_no, plan, n, max(greatest(number, 0)) FILTER (WHERE part = 'up_to' AND number IS NOT NULL) AS up_to,
+           coalesce(max(number) FILTER (WHERE part = 'price'), 0) AS price
+    FROM amount_number WHERE n > 0 GROUP BY group_no, unit_no, plan, n
+), stair AS (
+    SELECT *, coalesce(lag(up_to) OVER upwards, 0) AS above FROM tier
+    WINDOW upwards AS (PARTITION BY group_no, unit_no, plan ORDER BY n)
+), climbed AS (
+    SELECT *, coalesce(sum((up_to - above) * price) OVER upwards, 0) AS below FROM stair
+    WINDOW upwards AS (PARTITION BY group_no, unit_no, plan ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+), model AS MATERIALIZED (
+    -- Any model is a row of tiers: above a floor, a foot that is paid for what lies below, and a price for each that lies above.
+    -- The upper bounds are negated and turned round, because width_bucket counts its bounds as the first of the next.
+    SELECT group_no, unit_no, plan,
+           coalesce(array_agg(-up_to ORDER BY n DESC) FILTER (WHERE up_to IS NOT NULL), '{}') AS ceilings,
+           array_agg(CASE WHEN u.model = 'volume' THEN 0 ELSE above END ORDER BY n) AS floors,
+           array_agg(CASE WHEN u.model = 'volume' THEN 0 ELSE below END ORDER BY n) AS feet,
+           array_agg(price ORDER BY n) AS prices
+    FROM climbed JOIN work_unit u USING (unit_no) GROUP BY group_no, unit_no, plan
+), whole_model AS (
+    SELECT group_no, unit_no, plan, max(number) FILTER (WHERE part = 'size') AS package_size,
+           max(number) FILTER (WHERE part = 'minimum') AS minimum, max(number) FILTER (WHERE part = 'maximum') AS maximum,
+           bool_or(CASE part WHEN 'up_to' THEN text IS NULL WHEN 'size' THEN coalesce(number, 0) <= 0 ELSE number IS NULL END)
+               AS incomplete,
+           bool_or(part = 'up_to' AND text IS NOT NULL AND number IS NULL) AS unlimited,
+           string_agg(DISTINCT source COLLATE "C", ',' ORDER BY source COLLATE "C") AS sources
+    FROM amount_number GROUP BY group_no, unit_no, plan
 ), priced AS (
     -- The nearest override, or else the plan's own value.
-    SELECT used.group_no, used.unit_no, used.plan, p.name AS plan_name, u.head_json, u.unit_code_json,
+    SELECT used.group_no, used.unit_no, used.plan, p.name AS plan_name, u.head_json, u.unit_code_json, u.model, u.factor,
+           u.description_format, v.name AS service_name,
            coalesce(g.currency, p.currency, 'XXX') AS currency, g.currency <> p.currency AS other_currency,
            coalesce(so.value, sp.value) AS sales_text,
            CASE WHEN so.value IS NOT NULL THEN so.source WHEN sp.value IS NOT NULL THEN 'plan' END AS source,
            coalesce(co.value, cp.value) AS cost_text, coalesce(ko.value, kp.value) AS stock
-    FROM (SELECT DISTINCT group_no, unit_no, plan FROM item) used
+    FROM used
     JOIN work_price_group g USING (group_no)
     JOIN work_unit u USING (unit_no)
+    LEFT JOIN service v ON v.id = u.service
     LEFT JOIN plan p ON p.id = used.plan AND p.service = u.service
     LEFT JOIN work_override so ON (so.group_no, so.plan, so.name) = (used.group_no, used.plan, u.price_name)
     LEFT JOIN work_override co ON (co.group_no, co.plan, co.name) = (used.group_no, used.plan, u.cost_name)
@@ -257,40 +368,83 @@ WITH usage AS (
 ), numbered AS (
     SELECT *,
            CASE WHEN sales_text ~ '^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)$' AND length(sales_text) <= 40
-                 AND other_currency IS NOT TRUE THEN sales_text::numeric END AS sales,
+                 AND other_currency IS NOT TRUE AND model IS NULL THEN sales_text::numeric END AS sales,
            CASE WHEN cost_text ~ '^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)$' AND length(cost_text) <= 40
                  AND other_currency IS NOT TRUE THEN cost_text::numeric END AS cost
     FROM priced
+), rated AS (
+    SELECT r.*, w.ceilings, w.floors, w.feet, w.prices, x.package_size, x.minimum, x.maximum,
+           ARRAY[service_name, coalesce(plan_name, plan), coalesce(stock, '')] AS rate_names,
+           CASE WHEN x.incomplete IS NULL THEN sales IS NULL ELSE x.incomplete OR other_currency IS TRUE END AS no_price,
+           CASE WHEN x.unlimited THEN 'unlimited' END AS unlimited,
+           CASE WHEN model IS NULL THEN source ELSE concat_ws(':', model, x.sources) END AS any_source
+    FROM numbered r
+    LEFT JOIN model w USING (group_no, unit_no, plan)
+    LEFT JOIN whole_model x USING (group_no, unit_no, plan)
 ), rate AS MATERIALIZED (
     -- With the JSON that all lines of a rate share, ready to be put between what differs from line to line.
-    SELECT group_no, unit_no, plan, sales, coalesce(m.digits, 2) AS digits, r.currency, sales IS NULL AS no_price,
-           CASE WHEN other_currency THEN ' other_currency' ELSE '' END AS more_flags,
+    SELECT group_no, unit_no, plan, sales, ceilings, floors, feet, prices, package_size, minimum, maximum,
+           coalesce(m.digits, 2) AS digits, r.currency, no_price, factor, description_format, rate_names,
+           concat_ws(' ', CASE WHEN no_price THEN 'no_price' END, CASE WHEN other_currency THEN 'other_currency' END, unlimited)
+               AS flags,
+           concat_ws(' ', 'no_data', CASE WHEN no_price THEN 'no_price' END, CASE WHEN other_currency THEN 'other_currency' END,
+               unlimited) AS flags_without_data,
            concat(',', head_json, ',') AS before_object,
            concat(',', coalesce(to_json(nullif(plan, ''))::text, 'null'), ',"line",null,') AS before_description,
            concat(',', to_json(coalesce(plan_name, plan)), ',', to_json(coalesce(stock, '')), ',', unit_code_json, ',"')
                AS before_quantity,
            concat('",', coalesce('"' || sales || '"', 'null'), ',', coalesce('"' || cost || '"', 'null'), ',"') AS before_total,
            concat('","', r.currency, '","') AS before_flags,
-           concat(',', coalesce(to_json(source)::text, 'null'), ']') AS after_source
-    FROM numbered r LEFT JOIN unnest($4::text[], $5::int[]) AS m (code, digits) ON m.code = r.currency
+           concat(',', coalesce(to_json(any_source)::text, 'null'), ']') AS after_source
+    FROM rated r LEFT JOIN unnest($4::text[], $5::int[]) AS m (code, digits) ON m.code = r.currency
 ), measured AS (
-    SELECT i.*, r.sales, r.digits, r.currency, r.no_price, r.more_flags, r.before_object, r.before_description,
-           r.before_quantity, r.before_total, r.before_flags, r.after_source,
-           CASE WHEN i.quantity_source_json IS NOT NULL THEN coalesce(q.value, 0)
+    SELECT i.*, r.sales, r.ceilings, r.floors, r.feet, r.prices, r.package_size, r.minimum, r.maximum, r.digits, r.currency,
+           r.no_price, r.flags, r.flags_without_data, r.description_format, r.rate_names, r.before_object, r.before_description, r.before_quantity,
+           r.before_total, r.before_flags, r.after_source,
+           CASE WHEN r.factor IS NOT NULL THEN trim_scale(coalesce(q.value, 0) * r.factor)
+                WHEN i.quantity_source_json IS NOT NULL THEN coalesce(q.value, 0)
                 WHEN i.status = 'NotProvisioned' THEN 0 ELSE 1 END AS quantity,
-           i.quantity_source_json IS NOT NULL AND q.value IS NULL AS no_data
+           i.quantity_source_json IS NOT NULL AND q.value IS NULL AS no_data, e.flags AS exempt
     FROM item i
     JOIN rate r USING (group_no, unit_no, plan)
+    LEFT JOIN work_exempt e ON e.object_no = i.object_no
     LEFT JOIN usage_all q ON q.customer_no = i.customer_no AND q.object_no = i.object_no AND q.counter_no = i.counter_no
                          AND q.aggregation = i.aggregation
+), modelled AS (
+    -- What the models other than the plain flat price make of a quantity; null for the plain ones, which do not pay for it.
+    SELECT m.*, c.amount
+    FROM measured m
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN m.floors IS NULL OR m.package_size IS NULL THEN m.quantity
+                    ELSE div(m.quantity, m.package_size) + CASE WHEN mod(m.quantity, m.package_size) > 0 THEN 1 ELSE 0 END END
+               AS counted
+    ) a
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN m.floors IS NULL THEN NULL
+                    ELSE 1 + cardinality(m.ceilings) - width_bucket(-a.counted, m.ceilings) END AS tier
+    ) b
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN m.floors IS NULL OR m.no_price THEN NULL WHEN m.quantity <= 0 THEN 0
+                    ELSE m.feet[b.tier] + (a.counted - m.floors[b.tier]) * m.prices[b.tier] END AS amount
+    ) c
 ), totalled AS (
-    SELECT *, round(CASE WHEN no_price THEN 0 ELSE quantity * sales END, digits) AS total FROM measured
+    -- A quantity of zero costs nothing, whatever the minimum.
+    SELECT *,
+           round(CASE WHEN no_price OR exempt IS NOT NULL THEN 0 WHEN floors IS NULL THEN quantity * sales WHEN quantity <= 0 THEN 0
+                      ELSE greatest(least(amount, maximum), minimum) END, digits) AS total,
+           CASE WHEN exempt IS NOT NULL
+                     THEN concat_ws(' ', nullif(CASE WHEN no_data THEN flags_without_data ELSE flags END, ''), exempt)
+                WHEN no_data THEN flags_without_data WHEN floors IS NULL OR no_price OR quantity <= 0 THEN flags
+                WHEN amount < minimum OR (minimum > maximum AND amount > maximum) THEN concat_ws(' ', nullif(flags, ''), 'minimum')
+                WHEN amount > maximum THEN concat_ws(' ', nullif(flags, ''), 'maximum') ELSE flags END AS all_flags
+    FROM modelled
 ), line AS MATERIALIZED (
     SELECT n, (n - 1) / $2::int AS part, customer_id, currency, total, no_data, no_price,
-           '[' || customer_json || before_object || to_json(id) || before_description || description_json
-               || before_quantity || quantity || before_total || total || before_flags
-               || CASE WHEN no_data AND no_price THEN 'no_data no_price' WHEN no_data THEN 'no_data'
-                       WHEN no_price THEN 'no_price' ELSE '' END || more_flags
+           '[' || customer_json || before_object || to_json(id) || before_description
+               || CASE WHEN description_format IS NULL THEN description_json
+                       ELSE to_json(format(description_format, names[1], names[2], names[3], names[4], rate_names[1],
+                                           rate_names[2], rate_names[3]))::text END
+               || before_quantity || quantity || before_total || total || before_flags || all_flags
                || '",' || coalesce(quantity_source_json, '"status:' || status || '"') || after_source AS json
     FROM totalled
 ), part AS (

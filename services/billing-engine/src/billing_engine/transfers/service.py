@@ -53,6 +53,10 @@ class TransferService:
         """Today's batch date, in the provider's time zone."""
         return today(self._clock, self._zone)
 
+    def usage_day(self) -> date:
+        """The day whose usage today's batch bills."""
+        return self.today() - timedelta(days=self._usage_day_offset)
+
     async def begin(self, batch_date: date | None, *, by: str) -> Transfer:
         """Begin a transfer: of a date that has none, or a new revision of today's.
 

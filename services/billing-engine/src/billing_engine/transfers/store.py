@@ -11,9 +11,11 @@ from decimal import Decimal
 from typing import Any, Final
 
 from tallyport.batch_hash import ChunkFact, ChunkKind
+from tallyport.contracts.catalog import BillingUnit
 from tallyport.money import MINOR_DIGITS, plain
 from tallyport.postgres.queries import load_queries
 
+from billing_engine.billing_units.model import Schemas, work_rows
 from billing_engine.transfers.model import Step, StepProgress, Transfer
 
 _QUERIES: Final = load_queries("billing_engine.transfers")
@@ -200,11 +202,45 @@ async def ensure_batch_date(connection: Connection, batch_date: date) -> None:
 
 async def prepare_work(connection: Connection, usage_day: date) -> list[int]:
     """Fill the working set inside the caller's transaction; returns the customers' numbers in report order."""
+    await create_work(connection)
+    return await fill_work(connection, await published_schemas(connection), usage_day)
+
+
+async def create_work(connection: Connection) -> None:
+    """Make an empty working set, which goes with the transaction."""
     await connection.execute(_QUERIES["create_work_tables"])
-    await connection.execute(_QUERIES["fill_work_unit"], usage_day)
-    for name in ("fill_work_ancestor", "fill_work_customer", "fill_work_override", "analyse_work"):
+
+
+async def fill_work(connection: Connection, schemas: Schemas, usage_day: date) -> list[int]:
+    """Fill it with ``schemas`` and everything else lines are made of; the customers' numbers in report order."""
+    await fill_units(connection, schemas, usage_day)
+    for name in ("fill_work_ancestor", "fill_work_customer", "fill_work_override"):
         await connection.execute(_QUERIES[name])
+    if await connection.fetchval(_QUERIES["has_rules"]):
+        await connection.execute(_QUERIES["fill_work_exempt"], usage_day)
+    await connection.execute(_QUERIES["analyse_work"])
     return [row["customer_no"] for row in await connection.fetch(_QUERIES["customers_in_order"])]
+
+
+async def published_schemas(connection: Connection) -> dict[str, list[BillingUnit]]:
+    """The units of every service's newest version."""
+    rows = await connection.fetch(_QUERIES["published_units"])
+    return {row["service"]: [BillingUnit(**unit) for unit in json.loads(row["units"])] for row in rows}
+
+
+async def fill_units(connection: Connection, schemas: Schemas, usage_day: date) -> None:
+    """Make ``schemas`` the rules by which lines are computed."""
+    units, amounts = work_rows(schemas)
+    await connection.execute(_QUERIES["clear_work_amount"])
+    await connection.execute(_QUERIES["clear_work_unit"])
+    await connection.execute(_QUERIES["fill_work_unit"], usage_day, json.dumps(units))
+    await connection.execute(_QUERIES["fill_work_amount"], json.dumps(amounts))
+
+
+async def customer_number(connection: Connection, customer: str) -> int | None:
+    """A customer's number in the working set; None if it has no lines."""
+    number: int | None = await connection.fetchval(_QUERIES["customer_number"], customer)
+    return number
 
 
 async def compute_lines(

@@ -12,6 +12,7 @@ from tallyport.contracts.actions import PlanAdded, PlanChangedFor, Quote, QuoteL
 from tallyport.contracts.catalog import BillingUnit
 from tallyport.money import line_total, plain
 from tallyport.pricing.inheritance import PlanValues, effective
+from tallyport.pricing.resolving import priced
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,17 @@ def unit_price(customer: Customer, plan: PricedPlan | None) -> Decimal | None:
     subject = "instance" if plan.type == "customer_plan" else "user"
     price = Decimal(0)
     for unit in plan.units:
-        if unit.unit != subject:
+        if unit.unit != subject or not unit.active:
             continue
         if unit.quantity != "status":
             return None
-        found = effective(unit.price, plan.values, customer.chain, customer.location)
-        number = found.as_number() if found is not None else None
-        if number is None:
+        rule = priced(
+            unit.price_model, unit.price, lambda name: effective(name, plan.values, customer.chain, customer.location)
+        )
+        if rule is None:
             return None
-        price += number
+        # Every line of a unit by status has the quantity 1, so that is what one more of it costs.
+        price += rule.charge(Decimal(1)).amount
     return price
 
 
