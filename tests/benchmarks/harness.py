@@ -54,7 +54,9 @@ async def servers() -> AsyncIterator[Servers]:
         folder = DataFolder(Path(folder_name) / "stack")
         folder.create()
         try:
-            async with Stack(folder, LocalSettings(), services=()) as stack:
+            # The embedded broker is set to rest when idle; a broker that is to be fast compiles thoroughly.
+            settings = LocalSettings(kafka_java_options="-XX:TieredStopAtLevel=4")
+            async with Stack(folder, settings, services=()) as stack:
                 kafka = KafkaSettings(bootstrap_servers=stack.kafka.bootstrap_servers, topic_prefix="bench.")
                 await apply_topics(kafka, load_topics())
                 dsn = stack.admin_dsn

@@ -51,4 +51,7 @@ class LocalSettings(BaseSettings):
     postgres_admin_dsn: SecretStr | None = Field(
         default=None, description="a PostgreSQL 18 on which databases and roles may be created"
     )
+    kafka_java_options: str = Field(
+        default="", description="options of the embedded broker's Java, after the stack's own, separated by spaces"
+    )
     start_timeout_seconds: int = Field(default=120, ge=1)

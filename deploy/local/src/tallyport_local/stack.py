@@ -231,7 +231,12 @@ class Stack:
             port = choose_port(KAFKA, self.state.ports)
             controller_port = choose_port("kafka-controller", self.state.ports)
             node = broker.Broker(
-                self.folder.kafka, jars, port=port, controller_port=controller_port, log=self.folder.log(KAFKA)
+                self.folder.kafka,
+                jars,
+                port=port,
+                controller_port=controller_port,
+                log=self.folder.log(KAFKA),
+                java_options=self.settings.kafka_java_options.split(),
             )
             answers = partial(broker.answers, node.bootstrap_servers)
             self.parts[KAFKA] = self._part(KAFKA, prepare=node.prepare, ready=answers, url=node.bootstrap_servers)

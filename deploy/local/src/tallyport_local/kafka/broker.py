@@ -117,12 +117,22 @@ def java() -> str:
 class Broker:
     """The embedded node: its folder, its two ports, its command line."""
 
-    def __init__(self, folder: Path, jars: Sequence[Path], *, port: int, controller_port: int, log: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        jars: Sequence[Path],
+        *,
+        port: int,
+        controller_port: int,
+        log: Path,
+        java_options: Sequence[str] = (),
+    ) -> None:
         self._folder = folder
         self._jars = jars
         self._port = port
         self._controller_port = controller_port
         self._log = log
+        self._java_options = java_options
 
     @property
     def bootstrap_servers(self) -> str:
@@ -164,6 +174,7 @@ class Broker:
         argv = (
             java(),
             *_JVM_OPTIONS,
+            *self._java_options,
             f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}",
             "-cp",
             os.pathsep.join(map(str, self._jars)),
