@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, Protocol
@@ -20,7 +20,7 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from tallyport.clock import Clock
 from tallyport.messaging.backoff import Backoff
 from tallyport.messaging.dispatch import POISON_ERRORS, Subscription
-from tallyport.messaging.kafka import client_arguments
+from tallyport.messaging.log_ends import LogEnds
 from tallyport.messaging.metrics import MessagingMetrics
 from tallyport.messaging.record import Record
 from tallyport.messaging.unit_of_work import UnitOfWork
@@ -38,46 +38,6 @@ IDLE_WAIT_MS: Final = 10_000
 """How long an idle consumer and the broker wait for each other; a record that arrives ends it at once."""
 BUSY_WAIT_MS: Final = 250
 """How long they do while records come."""
-
-
-class LogEnds:
-    """Asks the broker where partitions end, on a connection of its own.
-
-    A consumer's own connection answers only after the fetch that waits on it, half a second later.
-    """
-
-    def __init__(self, settings: KafkaSettings, client_id: str) -> None:
-        self._arguments = client_arguments(settings, client_id)
-        self._client: AIOKafkaConsumer | None = None
-        self._starting = asyncio.Lock()
-
-    async def of(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """The offset after the last record of each partition."""
-        found: dict[TopicPartition, int] = await (await self._connected()).end_offsets(list(partitions))
-        return found
-
-    async def beginnings_of(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """The offset of the first record that is still there, of each partition."""
-        found: dict[TopicPartition, int] = await (await self._connected()).beginning_offsets(list(partitions))
-        return found
-
-    async def _connected(self) -> AIOKafkaConsumer:
-        async with self._starting:
-            if self._client is None:
-                client = AIOKafkaConsumer(**self._arguments, group_id=None, enable_auto_commit=False)
-                try:
-                    await client.start()
-                except BaseException:
-                    await client.stop()
-                    raise
-                self._client = client
-        return self._client
-
-    async def close(self) -> None:
-        """Let go of the connection."""
-        if self._client is not None:
-            await self._client.stop()
-            self._client = None
 
 
 class StoppingError(Exception):

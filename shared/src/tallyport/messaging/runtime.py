@@ -15,10 +15,11 @@ from prometheus_client import CollectorRegistry
 
 from tallyport.clock import Clock
 from tallyport.messaging.backoff import Backoff
-from tallyport.messaging.consumer import BatchConsumer, ConsumerProgress, LogEnds
+from tallyport.messaging.consumer import BatchConsumer, ConsumerProgress
 from tallyport.messaging.dispatch import Subscription
 from tallyport.messaging.inbox import SourceNumbers
 from tallyport.messaging.kafka import consuming_broker
+from tallyport.messaging.log_ends import LogEnds
 from tallyport.messaging.metrics import MessagingMetrics
 from tallyport.messaging.relay import OutboxRelay, outbox_state
 from tallyport.messaging.unit_of_work import UnitOfWork, unit_of_work

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from tallyport.clock import Clock
 from tallyport.contracts.collection import CollectionRequest
 from tallyport.messaging.backoff import Backoff
-from tallyport.messaging.consumer import LogEnds
 from tallyport.messaging.dispatch import describe
 from tallyport.messaging.envelope import Envelope, read_envelope
 from tallyport.messaging.kafka import client_arguments
+from tallyport.messaging.log_ends import LogEnds
 from tallyport.messaging.record import Record, UnusableRecordError
 from tallyport.messaging.unit_of_work import DEAD_LETTER_SUFFIX
 from tallyport.settings import KafkaSettings
