@@ -30,6 +30,7 @@ from tallyport.settings import KafkaSettings
 log = structlog.get_logger()
 
 MAX_POLL_INTERVAL_MS: Final = 600_000
+DRAIN_SECONDS: Final = 5.0
 POLLS_READ_AHEAD: Final = 2
 """Polls that are being applied or wait for it: one is not enough to keep both Python and PostgreSQL at work."""
 RECORDS_READ_AT_ONCE: Final = 250
@@ -172,8 +173,13 @@ class BatchConsumer:
         self._applying = asyncio.create_task(self._apply_next(self._applying, poll, offsets))
 
     async def drain(self) -> None:
-        """Wait until what was read is applied, or left for the restart."""
-        if self._applying is not None:
+        """Wait until what was read is applied, or left for the restart; a poll that hangs is given up after a while."""
+        if self._applying is None:
+            return
+        _, late = await asyncio.wait([self._applying], timeout=DRAIN_SECONDS)
+        if late:
+            log.warning("poll_given_up", group=self.subscription.group, seconds=DRAIN_SECONDS)
+            self._applying.cancel()
             await asyncio.wait([self._applying])
 
     async def _apply_next(
@@ -186,6 +192,10 @@ class BatchConsumer:
             await self._commit(offsets)
         except StoppingError:
             log.info("poll_left_for_restart", group=self.subscription.group, records=len(poll.records))
+        except asyncio.CancelledError:
+            if before is not None and before.cancel():
+                await asyncio.wait([before])
+            raise
         finally:
             self._room.release()
 

@@ -71,7 +71,8 @@ async def put_singles(connection: Connection, singles: Sequence[Single]) -> None
     if not singles:
         return
     rows = [
-        f"{day},{key >> 32},{key & _LOW_HALF},{counter_no},{_time(measured)},{value},{_time(stated)},{source_id}\n"
+        f"{day},{key >> 32},{key & _LOW_HALF},{counter_no},"
+        f"{timestamp_text(measured)},{value},{timestamp_text(stated)},{source_id}\n"
         for key, value, (counter_no, day, measured, stated, source_id) in sorted(singles, key=_BY_KEY)
     ]
     try:
@@ -86,11 +87,11 @@ async def put_singles(connection: Connection, singles: Sequence[Single]) -> None
         await connection.execute(_QUERIES["merge_samples"], *columns.parameters())
 
 
-def _time(at: datetime) -> str:
-    """As ISO 8601; for UTC in half the time that ``isoformat`` takes."""
+def timestamp_text(at: datetime) -> str:
+    """As PostgreSQL reads it, whatever the year; for UTC in half the time that ``isoformat`` takes."""
     if at.tzinfo is not UTC:
         return at.isoformat()
-    return f"{at.year}-{at.month}-{at.day}T{at.hour}:{at.minute}:{at.second}.{at.microsecond:06}Z"
+    return f"{at.year:04}-{at.month}-{at.day}T{at.hour}:{at.minute}:{at.second}.{at.microsecond:06}Z"
 
 
 async def park_samples(connection: Connection, columns: Columns) -> None:
