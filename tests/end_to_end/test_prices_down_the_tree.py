@@ -16,8 +16,10 @@ from billing_engine.catalog import store as catalog_store
 from billing_engine.transfers import store
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from notifier.prices.model import Customer, PriceBook, PricedPlan, unit_price
 from tallyport.contracts.billing import LINE_COLUMNS
-from tallyport.contracts.catalog import CatalogDocument
+from tallyport.contracts.catalog import BillingUnit, CatalogDocument, Plan
+from tallyport.pricing.inheritance import PlanValues
 from tallyport_local.testing import Connect
 
 DAY = date(2026, 5, 3)
@@ -140,6 +142,53 @@ async def test_every_line_is_what_the_model_says(connection: Any, seed: int) -> 
         await computed(connection, world)
         == Bill(catalog=world.catalog, usage=world.usage, day=DAY, entities=world.entities).all_lines()
     )
+
+
+@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32))
+def test_the_gate_quotes_what_the_engine_bills(seed: int) -> None:
+    """One more user who is there, of each plan, for every customer."""
+    world = World(seed)
+    bill = Bill(catalog=world.catalog, usage=world.usage, day=DAY, entities=world.entities)
+    document = CatalogDocument.model_validate(world.catalog)
+    units = [unit for unit in document.services[0].billing_units if unit.unit == "user" and unit.quantity == "status"]
+    book = PriceBook(rates=document.conversion_rates or [], rules=document.non_billable or [])
+    for customer in bill.organisations:
+        for plan in document.services[0].plans[1:]:
+            quoted = unit_price(_customer(bill, customer), _priced(document, plan, units), book, DAY)
+            amounts = [bill.paid(customer, customer, one.model_dump(), bill.plans[plan.id], Decimal(1)).amount
+                       for one in units]  # fmt: skip
+            free = any(rule["organisation"] in bill.chain(customer) for rule in bill.rules)
+            billed = None if None in amounts else sum((one for one in amounts if one is not None), Decimal(0))
+            assert quoted == (Decimal(0) if free else billed)
+
+
+def _customer(bill: Bill, name: str) -> Customer:
+    return Customer(
+        id=name,
+        name=name,
+        chain=bill.chain(name),
+        location=bill.inherited("location", name),
+        language=None,
+        currency=bill.inherited("currency", name),
+        imported=False,
+    )
+
+
+def _priced(document: CatalogDocument, plan: Plan, units: list[BillingUnit]) -> PricedPlan:
+    said = [one for one in document.services[0].overrides if one.plan == plan.id]
+    values = PlanValues(
+        plan.properties,
+        {one.organisation: one.properties for one in said if one.organisation},
+        {one.location: one.properties for one in said if one.location},
+        plan.currency,
+        {
+            f"organisation:{one.organisation}" if one.organisation else f"location:{one.location}": one.currency
+            for one in said
+            if one.currency
+        },
+    )
+    return PricedPlan(plan.id, "S", plan.name, plan.type, plan.currency, values, units)
 
 
 def test_the_worlds_have_everything() -> None:

@@ -290,7 +290,6 @@ SELECT customer_no FROM work_customer WHERE id = $1
 --
 -- usage -> what was measured    item -> what is billed, in order    rate -> the prices in use, resolved once a price group
 -- measured, totalled, line -> an item with its rate, its quantity and its total, written as JSON
--- rung, climbed_level -> what the levels above pay by price models, or above many levels; else it is part of the line
 WITH usage AS (
     SELECT DISTINCT ON (customer_no, object_no, counter_no) customer_no, object_no, counter_no, 'last' AS aggregation, value
     FROM usage_sample
@@ -458,24 +457,27 @@ WITH usage AS (
            string_agg(coalesce(r.sales::text, '-'), ' ' ORDER BY l.n) AS prices,
            string_agg(coalesce(round(r.sales, r.digits)::text, '-'), ' ' ORDER BY l.n) AS totals_of_one,
            string_agg(CASE WHEN r.no_price THEN '-' ELSE round(0, r.digits)::text END, ' ' ORDER BY l.n) AS totals_of_none,
-           string_agg(round(0, r.digits)::text, ' ' ORDER BY l.n) AS nothing
+           string_agg(round(0, r.digits)::text, ' ' ORDER BY l.n) AS nothing,
+           array_agg(ROW(l.n, r.sales, r.no_price, r.ceilings, r.floors, r.feet, r.prices, r.package_size, r.minimum, r.maximum))
+               AS rungs
     FROM billed_by b
     JOIN work_group_level l USING (group_no)
     JOIN rated r ON (r.group_no, r.unit_no, r.plan) = (l.level_group_no, b.unit_no, b.plan)
     GROUP BY b.group_no, b.unit_no, b.plan
 ), rate AS MATERIALIZED (
     -- With the JSON that all lines of a rate share, ready to be put between what differs from line to line.
-    SELECT r.group_no, r.unit_no, r.plan, r.sales, r.cost, ceilings, floors, feet, r.prices, package_size, minimum, maximum,
+    SELECT group_no, unit_no, plan, r.sales, r.cost, ceilings, floors, feet, r.prices, package_size, minimum, maximum,
            digits, r.currency, no_price, factor, description_format, rate_names,
            coalesce(l.levels, 0) AS levels, l.sales AS level_sales, l.nothing,
-           floors IS NOT NULL AND l.levels > 0 OR l.levels > 4 AS rungs,
+           -- What takes more than a multiplication a level, or many of them, is worked out level by level.
+           CASE WHEN floors IS NOT NULL OR l.levels > 4 THEN l.rungs END AS rungs,
            concat_ws(' ', CASE WHEN no_price THEN 'no_price' END, CASE WHEN l.gap AND NOT no_price THEN 'no_level_price' END,
                CASE WHEN other_currency THEN 'other_currency' END, unlimited) AS flags,
            concat_ws(' ', 'no_data', CASE WHEN no_price THEN 'no_price' END, CASE WHEN l.gap AND NOT no_price THEN 'no_level_price' END,
                CASE WHEN other_currency THEN 'other_currency' END, unlimited) AS flags_without_data,
            concat(',', head_json, ',') AS before_object,
-           concat(',', coalesce(to_json(nullif(r.plan, ''))::text, 'null'), ',"line",null,') AS before_description,
-           concat(',', to_json(coalesce(plan_name, r.plan)), ',', to_json(coalesce(stock, '')), ',', unit_code_json, ',"')
+           concat(',', coalesce(to_json(nullif(plan, ''))::text, 'null'), ',"line",null,') AS before_description,
+           concat(',', to_json(coalesce(plan_name, plan)), ',', to_json(coalesce(stock, '')), ',', unit_code_json, ',"')
                AS before_quantity,
            concat('",', coalesce('"' || r.sales || '"', 'null'), ',', coalesce('"' || cost || '"', 'null'), ',"') AS before_total,
            concat('","', r.currency, '","') AS before_flags,
@@ -484,7 +486,8 @@ WITH usage AS (
            concat(s.before_levels, l.totals_of_one, coalesce('","' || round(cost, digits) || '"]', '",null]')) AS end_of_one,
            concat(s.before_levels, l.totals_of_none, coalesce('","' || round(0 * cost, digits) || '"]', '",null]'))
                AS end_of_none
-    FROM rated r
+    FROM billed_by
+    JOIN rated r USING (group_no, unit_no, plan)
     LEFT JOIN level_rate l USING (group_no, unit_no, plan)
     CROSS JOIN LATERAL (
         SELECT concat(',', coalesce(to_json(any_source)::text, 'null'), ',',
@@ -495,42 +498,20 @@ WITH usage AS (
            r.currency, r.no_price, r.flags, r.flags_without_data, r.description_format, r.rate_names, r.before_object,
            r.before_description, r.before_quantity, r.before_total, r.before_flags, r.before_levels, r.end_of_one, r.end_of_none,
            r.levels, r.level_sales, r.nothing, r.rungs,
-           CASE WHEN r.factor IS NOT NULL THEN trim_scale(coalesce(q.value, 0) * r.factor)
-                WHEN i.quantity_source_json IS NOT NULL THEN coalesce(q.value, 0)
+           CASE WHEN r.factor IS NOT NULL THEN trim_scale(coalesce(i.value, 0) * r.factor)
+                WHEN i.quantity_source_json IS NOT NULL THEN coalesce(i.value, 0)
                 WHEN i.status = 'NotProvisioned' THEN 0 ELSE 1 END AS quantity,
-           i.quantity_source_json IS NOT NULL AND q.value IS NULL AS no_data, e.flags AS exempt
-    FROM item i
+           i.quantity_source_json IS NOT NULL AND i.value IS NULL AS no_data
+    FROM (
+        SELECT i.*, q.value, e.flags AS exempt
+        FROM item i
+        LEFT JOIN work_exempt e ON e.object_no = i.object_no
+        LEFT JOIN usage_all q ON q.customer_no = i.customer_no AND q.object_no = i.object_no AND q.counter_no = i.counter_no
+                             AND q.aggregation = i.aggregation
+        -- Joined before the rates are: they make a row wide, and a join may have to copy it.
+        OFFSET 0
+    ) i
     JOIN rate r USING (group_no, unit_no, plan)
-    LEFT JOIN work_exempt e ON e.object_no = i.object_no
-    LEFT JOIN usage_all q ON q.customer_no = i.customer_no AND q.object_no = i.object_no AND q.counter_no = i.counter_no
-                         AND q.aggregation = i.aggregation
-), rung AS (
-    -- Each level of the lines whose totals take more than a multiplication, with the level's own numbers.
-    SELECT m.n, m.quantity, l.n AS level, r.sales, r.ceilings, r.floors, r.feet, r.prices, r.package_size, r.minimum, r.maximum,
-           r.no_price, r.digits
-    FROM measured m
-    JOIN work_group_level l USING (group_no)
-    JOIN rated r ON (r.group_no, r.unit_no, r.plan) = (l.level_group_no, m.unit_no, m.plan)
-    WHERE m.rungs AND m.exempt IS NULL
-), level_total AS (
-    SELECT n, string_agg(coalesce(round(CASE
-               WHEN no_price THEN NULL WHEN floors IS NULL THEN quantity * sales WHEN quantity <= 0 THEN 0
-               ELSE greatest(least(c.amount, maximum), minimum) END, digits)::text, '-'), ' ' ORDER BY level) AS totals
-    FROM rung r
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN r.floors IS NULL OR r.package_size IS NULL THEN r.quantity
-                    ELSE div(r.quantity, r.package_size) + CASE WHEN mod(r.quantity, r.package_size) > 0 THEN 1 ELSE 0 END END
-               AS counted
-    ) a
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN r.floors IS NULL THEN NULL
-                    ELSE 1 + cardinality(r.ceilings) - width_bucket(-a.counted, r.ceilings) END AS tier
-    ) b
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN r.floors IS NULL OR r.no_price OR r.quantity <= 0 THEN NULL
-                    ELSE r.feet[b.tier] + (a.counted - r.floors[b.tier]) * r.prices[b.tier] END AS amount
-    ) c
-    GROUP BY n
 ), modelled AS (
     -- What the models other than the plain flat price make of a quantity; null for the plain ones, which do not pay for it.
     SELECT m.*, c.amount
@@ -567,11 +548,31 @@ WITH usage AS (
                                            rate_names[2], rate_names[3]))::text END
                || before_quantity || quantity || before_total || total || before_flags || all_flags
                || '",' || coalesce(quantity_source_json, '"status:' || status || '"')
-               || CASE WHEN quantity_source_json IS NULL AND exempt IS NULL AND NOT coalesce(rungs, false)
+               || CASE WHEN quantity_source_json IS NULL AND exempt IS NULL AND rungs IS NULL
                        THEN CASE WHEN quantity = 1 THEN end_of_one ELSE end_of_none END
                        ELSE before_levels
                             || CASE WHEN levels = 0 THEN '' WHEN exempt IS NOT NULL THEN nothing
-                                    WHEN rungs THEN level_total.totals
+                                    WHEN rungs IS NOT NULL THEN (
+                                        SELECT string_agg(coalesce(round(CASE
+                                                   WHEN r.no_price THEN NULL WHEN r.floors IS NULL THEN quantity * r.sales
+                                                   WHEN quantity <= 0 THEN 0
+                                                   ELSE greatest(least(r.feet[b.tier]
+                                                        + (a.counted - r.floors[b.tier]) * r.prices[b.tier], r.maximum), r.minimum)
+                                                   END, digits)::text, '-'), ' ' ORDER BY r.n)
+                                        FROM unnest(rungs) AS r (
+                                            n int, sales numeric, no_price boolean, ceilings numeric[], floors numeric[],
+                                            feet numeric[], prices numeric[], package_size numeric, minimum numeric, maximum numeric
+                                        )
+                                        CROSS JOIN LATERAL (
+                                            SELECT CASE WHEN r.package_size IS NULL THEN quantity
+                                                        WHEN r.package_size > 0 THEN div(quantity, r.package_size)
+                                                            + CASE WHEN mod(quantity, r.package_size) > 0 THEN 1 ELSE 0 END
+                                                   END AS counted
+                                        ) a
+                                        CROSS JOIN LATERAL (
+                                            SELECT 1 + cardinality(r.ceilings) - width_bucket(-a.counted, r.ceilings) AS tier
+                                        ) b
+                                    )
                                     WHEN levels = 1 THEN coalesce(round(quantity * level_sales[1], digits)::text, '-')
                                     ELSE concat_ws(' ', coalesce(round(quantity * level_sales[1], digits)::text, '-'),
                                              coalesce(round(quantity * level_sales[2], digits)::text, '-'),
@@ -580,7 +581,7 @@ WITH usage AS (
                                              CASE WHEN levels > 3
                                                   THEN coalesce(round(quantity * level_sales[4], digits)::text, '-') END) END
                             || coalesce('","' || round(quantity * cost, digits) || '"]', '",null]') END AS json
-    FROM totalled LEFT JOIN level_total USING (n)
+    FROM totalled
 ), part AS (
     SELECT part, min(customer_id COLLATE "C") AS first_key, count(*) AS row_count, string_agg(json, ',' ORDER BY n) AS rows
     FROM line GROUP BY part
