@@ -34,6 +34,7 @@ def _view(transfer: Transfer) -> dict[str, Any]:
         "batch_date": transfer.batch_date,
         "revision": transfer.revision,
         "usage_day": transfer.usage_day,
+        "as_of": transfer.as_of,
         "light": transfer.light,
         "step": transfer.step,
         "steps": [asdict(step) for step in transfer.steps],

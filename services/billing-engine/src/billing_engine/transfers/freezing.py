@@ -94,6 +94,8 @@ class LineFreezer:
         # Row by row joins are what the planner falls into when it misjudges a range; hashing is right for all. A plan
         # made without knowing the range's customers is twice as slow.
         await lane.execute("SET LOCAL enable_nestloop = off; SET LOCAL plan_cache_mode = force_custom_plan")
+        if self._transfer.as_of is not None:
+            await store.travel_to(lane, self._transfer.as_of)
         return await store.prepare_work(lane, self._transfer.usage_day)
 
     async def _computed(self, customers: Sequence[int]) -> AsyncGenerator[store.Lines, None]:
@@ -157,6 +159,7 @@ class LineFreezer:
                 totals=self._totals,
                 completeness={
                     "usage_day": str(self._transfer.usage_day),
+                    **({"state_as_of": self._transfer.as_of.isoformat()} if self._transfer.as_of else {}),
                     "lines_without_usage": self._without_usage,
                     "lines_without_price": self._without_price,
                     "parked_samples": parked_samples,

@@ -44,7 +44,8 @@ class StepProgress:
 class Transfer:
     """One run for one date. ``lines``, ``chunks``, ``sha256`` and ``totals`` are known once all lines are computed.
 
-    ``frozen_at`` is known as soon as the first are.
+    ``frozen_at`` is known as soon as the first are. ``as_of`` is the moment whose state is billed, where that is not
+    the present one.
     """
 
     batch_date: date
@@ -54,6 +55,7 @@ class Transfer:
     step: Step
     requested_at: datetime
     frozen_at: datetime | None
+    as_of: datetime | None
     chunks: int | None
     lines: int | None
     sha256: str | None

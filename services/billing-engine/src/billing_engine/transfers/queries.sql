@@ -21,13 +21,13 @@ ORDER BY batch_date, revision
 
 -- name: create_transfer
 -- A new run.
-INSERT INTO transfer (batch_date, revision, usage_day, state, step, requested_by, requested_at)
-VALUES ($1, $2, $3, 'running', 'freeze-usage', $4, $5)
+INSERT INTO transfer (batch_date, revision, usage_day, state, step, requested_by, requested_at, as_of)
+VALUES ($1, $2, $3, 'running', 'freeze-usage', $4, $5, $6)
 
 -- name: create_transfer_after
 -- A new run of the same date in the place of one that was interrupted.
-INSERT INTO transfer (batch_date, revision, usage_day, state, step, requested_by, requested_at)
-SELECT batch_date, $3, usage_day, 'running', 'freeze-usage', requested_by, $4 FROM transfer
+INSERT INTO transfer (batch_date, revision, usage_day, state, step, requested_by, requested_at, as_of)
+SELECT batch_date, $3, usage_day, 'running', 'freeze-usage', requested_by, $4, as_of FROM transfer
 WHERE batch_date = $1 AND revision = $2
 
 -- name: create_steps
@@ -86,6 +86,31 @@ UPDATE transfer SET frozen_at = $3 WHERE batch_date = $1 AND revision = $2 AND f
 UPDATE transfer SET frozen_at = $3, chunks = $4, lines = $5, sha256 = $6, previous_date = $7, previous_revision = $8,
                     previous_sha256 = $9, totals = $10, completeness = $11
 WHERE batch_date = $1 AND revision = $2
+
+-- name: knowledge_begins
+-- Since when anything is known of the tree; null while nothing is.
+SELECT least((SELECT min(changed_at) FROM organisation), (SELECT min(valid_from) FROM row_version WHERE kind = 'organisation'))
+
+-- name: travel_to
+-- Let this transaction see the directory, the catalogue and the schemas as they were.
+SELECT travel_to($1)
+
+-- name: dates_since
+-- Each date that has a transfer, from $1: whether it has a batch, and how its newest revision stands.
+SELECT batch_date, bool_or(state = 'done') AS has_batch, (array_agg(state ORDER BY revision DESC))[1] AS state
+FROM transfer WHERE batch_date >= $1 GROUP BY batch_date
+
+-- name: drop_usage_before
+-- Forget the samples of the days before $1; returns how many days that were.
+SELECT drop_usage_before($1)
+
+-- name: drop_versions_before
+-- Forget what was replaced before $1.
+SELECT drop_versions_before($1)
+
+-- name: drop_batches_before
+-- Forget the frozen lines of the dates before $1.
+SELECT drop_batches_before($1)
 
 -- name: ensure_batch_date
 -- Make room for a date's chunks.

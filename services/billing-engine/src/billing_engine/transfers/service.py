@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +17,7 @@ from tallyport.messaging.unit_of_work import UnitOfWork
 
 from billing_engine.transfers import store
 from billing_engine.transfers.model import Step, Transfer, TransferRefusedError, why_not_begin, why_not_resume
+from billing_engine.transfers.schedule import due_at
 
 TOPIC = "warehouse.transfers"
 
@@ -41,12 +42,14 @@ class TransferService:
         clock: Clock,
         zone: ZoneInfo,
         usage_day_offset: int,
+        daily_at: time | None,
         on_begun: Callable[[], None],
     ) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
         self._zone = zone
         self._usage_day_offset = usage_day_offset
+        self._daily_at = daily_at
         self._on_begun = on_begun
 
     def today(self) -> date:
@@ -59,6 +62,9 @@ class TransferService:
 
     async def begin(self, batch_date: date | None, *, by: str) -> Transfer:
         """Begin a transfer: of a date that has none, or a new revision of today's.
+
+        A date that was missed is computed from the state as it was when its batch was due. Before anything was known
+        at all there was no state: then the present one counts, as for the first batches of a new installation.
 
         Raises:
             TransferRefusedError: the date is in the future, history, or running.
@@ -73,7 +79,13 @@ class TransferService:
             revision = newest.revision + 1 if newest is not None else 1
             usage_day = wanted - timedelta(days=self._usage_day_offset)
             await store.create(
-                uow.connection, batch_date=wanted, revision=revision, usage_day=usage_day, by=by, at=uow.now()
+                uow.connection,
+                batch_date=wanted,
+                revision=revision,
+                usage_day=usage_day,
+                by=by,
+                at=uow.now(),
+                as_of=await self._state_of(uow.connection, wanted),
             )
             uow.publish(
                 TOPIC, key=str(wanted), data=TransferState(batch_date=wanted, revision=revision, state="started")
@@ -82,6 +94,13 @@ class TransferService:
             created = await store.newest(uow.connection, wanted)
         assert created is not None  # noqa: S101 - it was entered in this transaction
         return created
+
+    async def _state_of(self, connection: Any, batch_date: date) -> datetime | None:
+        if batch_date >= self.today():
+            return None
+        due = due_at(batch_date, self._daily_at, self._zone)
+        begins = await store.knowledge_begins(connection)
+        return due if begins is not None and begins <= due else None
 
     async def resume(self, batch_date: date | None, step: Step | None) -> Transfer:
         """Let a failed transfer go on, from ``step`` or from where it failed.

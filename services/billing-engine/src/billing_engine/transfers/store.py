@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from tallyport.batch_hash import ChunkFact, ChunkKind
 from tallyport.contracts.catalog import BillingUnit
@@ -101,10 +101,17 @@ async def running(connection: Connection) -> list[tuple[date, int]]:
 
 
 async def create(
-    connection: Connection, *, batch_date: date, revision: int, usage_day: date, by: str, at: datetime
+    connection: Connection,
+    *,
+    batch_date: date,
+    revision: int,
+    usage_day: date,
+    by: str,
+    at: datetime,
+    as_of: datetime | None,
 ) -> None:
     """Enter a new run."""
-    await connection.execute(_QUERIES["create_transfer"], batch_date, revision, usage_day, by, at)
+    await connection.execute(_QUERIES["create_transfer"], batch_date, revision, usage_day, by, at, as_of)
     await connection.execute(_QUERIES["create_steps"], batch_date, revision, [step.value for step in Step])
 
 
@@ -193,6 +200,29 @@ async def record_lines(
         json.dumps({code: plain(total) for code, total in sorted(totals.items())}),
         json.dumps(completeness, sort_keys=True),
     )
+
+
+async def knowledge_begins(connection: Connection) -> datetime | None:
+    """Since when anything is known of the tree."""
+    moment: datetime | None = await connection.fetchval(_QUERIES["knowledge_begins"])
+    return moment
+
+
+async def travel_to(connection: Connection, moment: datetime) -> None:
+    """Let the caller's transaction see the directory, the catalogue and the schemas as they were."""
+    await connection.execute(_QUERIES["travel_to"], moment)
+
+
+async def dates_since(connection: Connection, first: date) -> dict[date, tuple[bool, str]]:
+    """Each date from ``first`` that has a transfer: whether it has a batch, and the newest revision's state."""
+    rows = await connection.fetch(_QUERIES["dates_since"], first)
+    return {row["batch_date"]: (row["has_batch"], row["state"]) for row in rows}
+
+
+async def forget(connection: Connection, what: Literal["usage", "versions", "batches"], before: date) -> int:
+    """Let go of what is older than ``before``; returns how many days, or versions, that were."""
+    dropped: int = await connection.fetchval(_QUERIES[f"drop_{what}_before"], before)
+    return dropped
 
 
 async def ensure_batch_date(connection: Connection, batch_date: date) -> None:
