@@ -26,7 +26,7 @@ from billing_engine.directory.api import directory_router
 from billing_engine.directory.service import DirectoryService
 from billing_engine.directory.stream import directory_subscription
 from billing_engine.settings import BillingSettings, EngineSettings
-from billing_engine.transfers.api import transfers_router
+from billing_engine.transfers.api import batches_router, transfers_router
 from billing_engine.transfers.daily import DailyTransfers, Retention
 from billing_engine.transfers.publisher import ChunkPublisher
 from billing_engine.transfers.runner import TransferRunner
@@ -141,6 +141,7 @@ def application(
     app.include_router(billing_units_router(pool, unit_of_work, engine.transfers.usage_day))
     app.include_router(directory_router(pool))
     app.include_router(transfers_router(pool, engine.transfers))
+    app.include_router(batches_router(pool))
     return app
 
 

@@ -96,6 +96,9 @@ $$;
 
 ALTER TABLE transfer ADD COLUMN as_of timestamptz;
 
+-- How far a step is, where that can be said: customers of all customers, rows of all rows.
+ALTER TABLE transfer_step ADD COLUMN done bigint, ADD COLUMN expected bigint, ADD CHECK (done <= expected);
+
 -- Retention. The runtime role can neither drop nor delete; these are the doors, and they do not open on the last weeks.
 CREATE FUNCTION drop_days_before(parent regclass, wanted date) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '5s' AS $$

@@ -16,7 +16,14 @@ from tallyport.messaging.record import Event
 from tallyport.messaging.unit_of_work import UnitOfWork
 
 from billing_engine.transfers import store
-from billing_engine.transfers.model import Step, Transfer, TransferRefusedError, why_not_begin, why_not_resume
+from billing_engine.transfers.model import (
+    Step,
+    Transfer,
+    TransferRefusedError,
+    why_not_begin,
+    why_not_cancel,
+    why_not_resume,
+)
 from billing_engine.transfers.schedule import due_at
 
 TOPIC = "warehouse.transfers"
@@ -51,6 +58,10 @@ class TransferService:
         self._usage_day_offset = usage_day_offset
         self._daily_at = daily_at
         self._on_begun = on_begun
+
+    def now(self) -> datetime:
+        """The present moment."""
+        return self._clock.now()
 
     def today(self) -> date:
         """Today's batch date, in the provider's time zone."""
@@ -124,6 +135,27 @@ class TransferService:
             resumed = await store.newest(uow.connection, wanted)
         assert resumed is not None  # noqa: S101 - it was there a moment ago
         return resumed
+
+    async def cancel(self, batch_date: date | None, *, by: str) -> Transfer:
+        """Stop a transfer whose lines are not announced yet; it can be resumed, or begun anew.
+
+        Raises:
+            TransferRefusedError: none is running, or it is too late.
+        """
+        wanted = batch_date or self.today()
+        async with self._unit_of_work() as uow:
+            await store.lock_date(uow.connection, wanted)
+            newest = await store.newest(uow.connection, wanted)
+            problem = why_not_cancel(wanted, newest)
+            if problem is not None or newest is None:
+                raise TransferRefusedError(problem or f"there is no transfer of {wanted}")
+            reason = f"cancelled by {by}"
+            await store.fail(uow.connection, wanted, newest.revision, reason, uow.now())
+            state = TransferState(batch_date=wanted, revision=newest.revision, state="failed", reason=reason)
+            uow.publish(TOPIC, key=str(wanted), data=state)
+            cancelled = await store.newest(uow.connection, wanted)
+        assert cancelled is not None  # noqa: S101 - it was there a moment ago
+        return cancelled
 
     async def on_warehouse_word(self, uow: UnitOfWork, events: Sequence[Event[TransferState]]) -> None:
         """The warehouse says what it loaded: green if it is the same, red if not."""

@@ -16,7 +16,7 @@ from tallyport.money import MINOR_DIGITS, plain
 from tallyport.postgres.queries import load_queries
 
 from billing_engine.billing_units.model import Schemas, work_rows
-from billing_engine.transfers.model import Step, StepProgress, Transfer
+from billing_engine.transfers.model import Step, StepProgress, Transfer, TransferCancelledError
 
 _QUERIES: Final = load_queries("billing_engine.transfers")
 
@@ -67,7 +67,7 @@ def _transfer(row: Any, steps: Sequence[Any]) -> Transfer:
     fields["completeness"] = json.loads(fields["completeness"])
     by_name = {row["name"]: row for row in steps}
     progress = [
-        StepProgress(step, one["state"], one["rows"], one["started_at"], one["finished_at"])
+        StepProgress(**{**dict(one.items()), "name": step})
         for step in Step
         if (one := by_name.get(step.value)) is not None
     ]
@@ -137,9 +137,11 @@ async def start_step(connection: Connection, batch_date: date, revision: int, st
     await connection.execute(_QUERIES["run_step"], batch_date, revision, step.value, at)
 
 
-async def note_rows(connection: Connection, batch_date: date, revision: int, step: Step, rows: int) -> None:
-    """How far the running step is."""
-    await connection.execute(_QUERIES["step_rows"], batch_date, revision, step.value, rows)
+async def note_rows(
+    connection: Connection, batch_date: date, revision: int, step: Step, rows: int, *, done: int, expected: int
+) -> None:
+    """How far the running step is: rows handled, and what is done of what is expected."""
+    await connection.execute(_QUERIES["step_rows"], batch_date, revision, step.value, rows, done, expected)
 
 
 async def note_ahead(
@@ -147,7 +149,7 @@ async def note_ahead(
 ) -> None:
     """How far a step is that runs while the one before is not done yet."""
     await connection.execute(_QUERIES["run_step"], batch_date, revision, step.value, at)
-    await connection.execute(_QUERIES["step_rows"], batch_date, revision, step.value, rows)
+    await connection.execute(_QUERIES["step_rows"], batch_date, revision, step.value, rows, None, None)
 
 
 async def finish_step(
@@ -331,8 +333,23 @@ async def put_chunks(connection: Connection, batch_date: date, revision: int, ch
 
 
 async def mark_frozen_at(connection: Connection, batch_date: date, revision: int, frozen_at: datetime) -> None:
-    """Note, with the first lines that are frozen, that there are some: the revision can only be finished or left."""
-    await connection.execute(_QUERIES["mark_frozen_at"], batch_date, revision, frozen_at)
+    """Note, with the lines that are frozen, that there are some: the revision can only be finished or left.
+
+    Raises:
+        TransferCancelledError: it is not running any more.
+    """
+    if not await connection.fetchval(_QUERIES["mark_frozen_at"], batch_date, revision, frozen_at):
+        raise TransferCancelledError
+
+
+async def check_running(connection: Connection, batch_date: date, revision: int) -> None:
+    """See that the revision is still wanted.
+
+    Raises:
+        TransferCancelledError: it is not running any more.
+    """
+    if not await connection.fetchval(_QUERIES["is_running"], batch_date, revision):
+        raise TransferCancelledError
 
 
 async def chunks_after(connection: Connection, batch_date: date, revision: int, after: int, limit: int) -> list[Chunk]:
