@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ import asyncpg
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from tallyport.access.tokens import TokenStore
-from tallyport.clock import SystemClock
+from tallyport.clock import Clock, SystemClock
 from tallyport.messaging.runtime import MessagingRuntime
 from tallyport.observability.http import serve, service_app
 from tallyport.postgres.migrations import Migration, read_migrations
@@ -25,8 +25,9 @@ from billing_engine.directory import store as directory_store
 from billing_engine.directory.api import directory_router
 from billing_engine.directory.service import DirectoryService
 from billing_engine.directory.stream import directory_subscription
-from billing_engine.settings import EngineSettings
-from billing_engine.transfers.api import transfers_router
+from billing_engine.settings import BillingSettings, EngineSettings
+from billing_engine.transfers.api import batches_router, transfers_router
+from billing_engine.transfers.daily import DailyTransfers, Retention
 from billing_engine.transfers.publisher import ChunkPublisher
 from billing_engine.transfers.runner import TransferRunner
 from billing_engine.transfers.service import TransferService
@@ -67,8 +68,10 @@ class Engine:
             clock=clock,
             zone=ZoneInfo(settings.billing.time_zone),
             usage_day_offset=settings.billing.usage_day_offset,
+            daily_at=settings.billing.daily_at,
             on_begun=self.runner.wake,
         )
+        self._chores = self._daily(settings.billing, clock)
         directory = DirectoryService(on_new_objects=self.usage.apply_parked)
         self.messaging.subscribe(
             [
@@ -77,6 +80,21 @@ class Engine:
                 transfers_subscription(self.transfers, self.messaging.sources),
             ]
         )
+
+    def _daily(self, billing: BillingSettings, clock: Clock) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+        keep = {"usage": billing.keep_usage_days, "versions": billing.keep_versions_days}
+        chores = [Retention(self._pool, clock, **keep, batches=billing.keep_batches_days).run]
+        if billing.daily_at is not None:
+            daily = DailyTransfers(
+                pool=self._pool,
+                transfers=self.transfers,
+                clock=clock,
+                zone=ZoneInfo(billing.time_zone),
+                at=billing.daily_at,
+                catch_up_days=billing.catch_up_days,
+            )
+            chores.append(daily.run)
+        return chores
 
     async def reasons_not_ready(self) -> list[str]:
         """Why the engine should get no work."""
@@ -100,9 +118,13 @@ class Engine:
         gc.set_threshold(50_000, 50, 100)
         async with self.messaging:
             task = asyncio.create_task(self.runner.run(), name="transfers")
+            chores = [asyncio.create_task(chore()) for chore in self._chores]
             try:
                 yield
             finally:
+                for chore in chores:
+                    chore.cancel()
+                await asyncio.wait(chores)
                 self.runner.stop()
                 _, late = await asyncio.wait([task], timeout=5)
                 for one in late:
@@ -119,6 +141,7 @@ def application(
     app.include_router(billing_units_router(pool, unit_of_work, engine.transfers.usage_day))
     app.include_router(directory_router(pool))
     app.include_router(transfers_router(pool, engine.transfers))
+    app.include_router(batches_router(pool))
     return app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
@@ -18,6 +19,24 @@ class BillingSettings(Frozen):
     customers_per_range: int = Field(
         default=500, ge=1, le=5000, description="how many customers are computed, frozen and published at a time"
     )
+
+    daily_at: time | None = Field(
+        default=None,
+        description="when each day's batch begins, HH:MM in that time zone; empty: nothing begins by itself",
+    )
+    catch_up_days: int = Field(
+        default=35, ge=1, le=400, description="how many days back missed batches are made up for, today included"
+    )
+    keep_usage_days: int = Field(default=400, ge=35, description="how long samples are kept")
+    keep_versions_days: int = Field(default=800, ge=35, description="how long replaced rows of the directory are")
+    keep_batches_days: int | None = Field(default=None, ge=35, description="how long frozen lines are; empty: for ever")
+
+    @field_validator("daily_at")
+    @classmethod
+    def _local(cls, at: time | None) -> time | None:
+        if at is not None and at.tzinfo is not None:
+            raise ValueError("a local time has no offset; TALLYPORT_BILLING__TIME_ZONE says whose it is")
+        return at
 
     @field_validator("time_zone")
     @classmethod

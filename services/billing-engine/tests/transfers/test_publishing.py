@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pytest
 from aiokafka import AIOKafkaConsumer
-from billing_engine.transfers.model import Step
+from billing_engine.transfers import store
+from billing_engine.transfers.model import Step, TransferCancelledError, TransferRefusedError
 from billing_engine.transfers.publisher import TOPIC
 from engine_bench import Bench
 from tallyport.contracts.billing import TransferState
@@ -91,3 +93,29 @@ async def test_a_half_frozen_revision_is_left_and_the_next_takes_its_place(bench
     assert not any(
         dict(headers)["ce_id"].startswith(f"{day}/1/".encode()) for _, _, headers in await _published(bench, day)
     )
+
+
+async def test_a_cancelled_transfer_stops_and_can_be_begun_anew(bench: Bench) -> None:
+    day = TODAY - timedelta(days=41)
+    # Somebody else takes the steps, or would: what is cancelled here must not be frozen there.
+    async with bench.pool.acquire() as guard:
+        await guard.execute("SELECT pg_advisory_lock(hashtext('tallyport.run'), $1::date - date '2000-01-01')", day)
+        await bench.engine.transfers.begin(day, by="ann")
+        cancelled = await bench.engine.transfers.cancel(day, by="bob")
+        await guard.execute("SELECT pg_advisory_unlock_all()")
+    assert (cancelled.state, cancelled.reason) == ("failed", "cancelled by bob")
+    with pytest.raises(TransferRefusedError, match=f"no transfer of {day} is running"):
+        await bench.engine.transfers.cancel(day, by="bob")
+    async with bench.pool.acquire() as connection:
+        with pytest.raises(TransferCancelledError):
+            await store.mark_frozen_at(connection, day, 1, datetime.now(UTC))
+    await bench.transfer(day)
+    with pytest.raises(TransferRefusedError, match="published and announced"):
+        await bench.engine.transfers.cancel(day, by="bob")
+    async with bench.pool.acquire() as connection:
+        again = await store.newest(connection, day)
+    assert again is not None
+    steps = {step.name: step for step in again.steps}
+    assert again.revision == 2
+    assert steps[Step.COMPUTE_LINES].done == steps[Step.COMPUTE_LINES].expected
+    assert steps[Step.COMPUTE_LINES].rows == again.lines

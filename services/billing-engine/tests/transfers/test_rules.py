@@ -14,7 +14,7 @@ YESTERDAY = date(2026, 5, 3)
 
 def transfer(state: str, *, day: date = TODAY, step: Step = Step.COMPUTE_LINES, sha256: str | None = None) -> Transfer:
     absent: dict[str, Any] = dict.fromkeys(
-        ("frozen_at", "chunks", "lines", "previous_date", "previous_revision", "previous_sha256", "reason")
+        ("frozen_at", "as_of", "chunks", "lines", "previous_date", "previous_revision", "previous_sha256", "reason")
     )
     return Transfer(
         batch_date=day, revision=1, usage_day=day, state=state, step=step, sha256=sha256, totals={}, completeness={},

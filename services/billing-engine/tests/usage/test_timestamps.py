@@ -1,23 +1,25 @@
-"""A time written for COPY is the time that PostgreSQL reads."""
+"""A moment written for COPY is the moment that PostgreSQL reads."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from io import BytesIO
 
-import pytest
-from billing_engine.usage.store import timestamp_text
+from billing_engine.usage.store import csv_of
 from tallyport_local.testing import Connect
 
+MOMENTS = [
+    datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC),
+    datetime(99, 1, 2, tzinfo=UTC),
+    datetime(5, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+    datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(-timedelta(hours=9, minutes=30))),
+]
 
-@pytest.mark.parametrize(
-    "at",
-    [
-        datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC),
-        datetime(99, 1, 2, tzinfo=UTC),
-        datetime(5, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
-        datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(-timedelta(hours=9, minutes=30))),
-    ],
-)
-async def test_the_same_time(connect: Connect, at: datetime) -> None:
+
+async def test_the_same_moment(connect: Connect) -> None:
     _, pool = await connect("billing_engine")
-    assert await pool.fetchval("SELECT $1::text::timestamptz", timestamp_text(at)) == at
+    rows = [(number, at, at.date()) for number, at in enumerate(MOMENTS)]
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("CREATE TEMPORARY TABLE moment (n int, at timestamptz, day date) ON COMMIT DROP")
+        await connection.copy_to_table("moment", source=BytesIO(csv_of(rows)), format="csv")
+        assert [tuple(row) for row in await connection.fetch("SELECT * FROM moment ORDER BY n")] == rows

@@ -6,6 +6,7 @@ from itertools import count
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -121,7 +122,7 @@ async def test_a_bad_chunk_goes_aside_and_its_neighbours_go_in(
     record = bad.records[0]
     body, reason = POISON[what]
     if what == "not JSON":
-        record = record._replace(value=b"{")
+        record = msgspec.structs.replace(record, value=b"{")
     elif body is not None:
         bad = make_batch(day + timedelta(days=3000))
         import hashlib  # noqa: PLC0415

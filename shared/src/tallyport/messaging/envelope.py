@@ -6,8 +6,10 @@ import hashlib
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 from uuid import uuid4
+
+import msgspec
 
 from tallyport.messaging.record import Record, UnusableRecordError
 
@@ -19,7 +21,7 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASC
 _UUID_CHARACTERS: Final = 36
 
 
-class Envelope(NamedTuple):
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """The CloudEvents attributes of one record. ``time`` is when the event's producer made it."""
 
     id: str

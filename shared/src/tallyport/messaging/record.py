@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
+
+import msgspec
 
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """Raw bytes and where they stood. ``topic`` is the name without the installation's prefix.
 
-    A tuple, because there is one for each sample on the usage path and a frozen dataclass costs four times as much.
+    A struct, because there is one for each sample on the usage path: a named tuple costs four times as much to make.
     """
 
     topic: str

@@ -1,4 +1,4 @@
-"""``tallyport transfer execute | begin | resume | status`` and ``tallyport verify``."""
+"""``tallyport transfer execute | begin | resume | cancel | status`` and ``tallyport verify``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tallyport_local.installation import Installation
 STEPS: Final = ("freeze-usage", "compute-lines", "publish-lines", "await-warehouse")
 WAREHOUSE: Final = "report-builder"
 _POLL_SECONDS: Final = 0.2
+_TELL_SECONDS: Final = 5.0
 
 transfer = new_app("Transfers: the runs that compute and freeze all lines of one date into the data warehouse.")
 app.add_typer(transfer, name="transfer")
@@ -53,13 +54,19 @@ def _wait(installation: Installation, began: dict[str, Any], timeout_seconds: fl
         OperationFailedError: when it becomes red.
         StillWaitingError: when it is still orange after the time-out.
     """
-    deadline = time.monotonic() + timeout_seconds
+    told = time.monotonic()
+    deadline = told + timeout_seconds
     current, shown = began, ""
     while True:
         line = f"{current['batch_date']} revision {current['revision']}: {_light(current)} {current.get('step') or ''}"
         if line != shown:
             out.print(line)
-            shown = line
+            shown, told = line, time.monotonic()
+        elif time.monotonic() - told > _TELL_SECONDS:
+            for step in current["steps"]:
+                if step["state"] == "running":
+                    out.print(_progress(step), markup=False)
+            told = time.monotonic()
         if current["light"] == "red":
             raise OperationFailedError(f"the transfer of {current['batch_date']} failed: {current.get('reason')}")
         if current["light"] == "green":
@@ -70,6 +77,13 @@ def _wait(installation: Installation, began: dict[str, Any], timeout_seconds: fl
             raise StillWaitingError(f"the light is still {current['light']} at step {step}; it goes on by itself")
         time.sleep(_POLL_SECONDS)
         current = installation.call(ENGINE, "GET", f"/v1/transfers/{current['batch_date']}")
+
+
+def _progress(step: dict[str, Any]) -> str:
+    """How far a step is."""
+    share = f"  {step['done'] * 100 // step['expected']} %" if step.get("expected") else ""
+    rate = f"  {step['rows_per_second']} rows/s" if step.get("rows_per_second") else ""
+    return f"  {step['name']:<16} {step['state']:<8} {step['rows']} rows{share}{rate}"
 
 
 def _summary(transfer: dict[str, Any]) -> str:
@@ -117,6 +131,21 @@ def resume(
     _wait(installation, _begin(installation, _date(batch_date), from_step, resume=True), timeout_seconds)
 
 
+@command(transfer, "cancel")
+def cancel(batch_date: DateOption = None, data: DataOption = None) -> None:
+    """Stop a transfer whose lines are not announced yet. It can be resumed, or begun anew.
+
+    Example: `tallyport transfer cancel --date 2026-10-01`
+    """
+    installation = Installation(data_folder(data))
+    transfers = installation.call(ENGINE, "GET", "/v1/transfers")
+    day = _date(batch_date) or next((one["batch_date"] for one in transfers if one["light"] == "orange"), None)
+    if day is None:
+        raise OperationFailedError("no transfer is running")
+    stopped = installation.call(ENGINE, "POST", f"/v1/transfers/{day}/cancel")
+    out.print(f"{stopped['batch_date']} revision {stopped['revision']}: {_light(stopped)}, {stopped['reason']}")
+
+
 @command(transfer, "status")
 def transfer_status(
     batch_date: DateOption = None,
@@ -139,7 +168,7 @@ def transfer_status(
             out.print(f"  {one['reason']}", markup=False)
         if batch_date is not None:
             for step in one.get("steps") or []:
-                out.print(f"  {step['name']:<16} {step['state']:<8} {step.get('rows') or ''}", markup=False)
+                out.print(_progress(step), markup=False)
 
 
 @command(app, "verify")

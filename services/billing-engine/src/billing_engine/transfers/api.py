@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any
 
 import asyncpg
@@ -29,14 +29,15 @@ class TransferRequest(BaseModel):
     from_step: Step | None = None
 
 
-def _view(transfer: Transfer) -> dict[str, Any]:
+def _view(transfer: Transfer, now: datetime) -> dict[str, Any]:
     return {
         "batch_date": transfer.batch_date,
         "revision": transfer.revision,
         "usage_day": transfer.usage_day,
+        "as_of": transfer.as_of,
         "light": transfer.light,
         "step": transfer.step,
-        "steps": [asdict(step) for step in transfer.steps],
+        "steps": [asdict(step) | {"rows_per_second": step.rows_per_second(now)} for step in transfer.steps],
         "lines": transfer.lines,
         "chunks": transfer.chunks,
         "totals": {code: plain(total) for code, total in transfer.totals.items()},
@@ -47,24 +48,35 @@ def _view(transfer: Transfer) -> dict[str, Any]:
 
 
 def transfers_router(pool: asyncpg.Pool[asyncpg.Record], service: TransferService) -> APIRouter:
-    """``/v1/transfers`` and ``/v1/batches``."""
+    """``/v1/transfers``."""
     router = APIRouter(prefix="/v1")
+
+    def view(transfer: Transfer) -> dict[str, Any]:
+        return _view(transfer, service.now())
 
     @router.post("/transfers", status_code=202)
     async def begin(request: TransferRequest, who: Administrator) -> dict[str, Any]:
         """Begin or resume; the answer comes at once, the light tells the rest."""
         try:
             if request.resume or request.from_step is not None:
-                return _view(await service.resume(request.batch_date, request.from_step))
-            return _view(await service.begin(request.batch_date, by=who.name))
+                return view(await service.resume(request.batch_date, request.from_step))
+            return view(await service.begin(request.batch_date, by=who.name))
         except TransferRefusedError as error:
             raise ProblemError(409, "The transfer may not begin", str(error)) from None
+
+    @router.post("/transfers/{batch_date}/cancel")
+    async def cancel(batch_date: date, who: Administrator) -> dict[str, Any]:
+        """Stop a transfer whose lines are not announced yet."""
+        try:
+            return view(await service.cancel(batch_date, by=who.name))
+        except TransferRefusedError as error:
+            raise ProblemError(409, "The transfer cannot be cancelled", str(error)) from None
 
     @router.get("/transfers")
     async def latest(_: Viewer, limit: int = 30) -> list[dict[str, Any]]:
         """The newest revision of the latest dates."""
         async with pool.acquire() as connection:
-            return [_view(one) for one in await store.latest(connection, min(max(limit, 1), 400))]
+            return [view(one) for one in await store.latest(connection, min(max(limit, 1), 400))]
 
     @router.get("/transfers/{batch_date}")
     async def one(batch_date: date, _: Viewer) -> dict[str, Any]:
@@ -73,7 +85,14 @@ def transfers_router(pool: asyncpg.Pool[asyncpg.Record], service: TransferServic
             transfer = await store.newest(connection, batch_date)
         if transfer is None:
             raise ProblemError(404, "Unknown transfer", f"there is no transfer of {batch_date}")
-        return _view(transfer)
+        return view(transfer)
+
+    return router
+
+
+def batches_router(pool: asyncpg.Pool[asyncpg.Record]) -> APIRouter:
+    """``/v1/batches``: what is frozen, and the proof that it is what it was."""
+    router = APIRouter(prefix="/v1")
 
     @router.get("/batches")
     async def batches(

@@ -68,10 +68,13 @@ class LineFreezer:
         self._without_usage = 0
         self._without_price = 0
         self._lines = 0
+        self._customers = 0
+        self._customers_done = 0
 
     async def freeze(self, parked_samples: int) -> int:
         """Compute, freeze and hand on everything; returns the number of lines."""
         customers, *_ = await asyncio.gather(*(self._prepare(lane) for lane in self._lanes))
+        self._customers = len(customers)
         await self._keep("organisations", await store.compute_organisations(self._lanes[0], ROWS_PER_CHUNK))
         await self._keep("allocations", await store.compute_allocations(self._lanes[0], ROWS_PER_CHUNK))
         keeping: asyncio.Task[None] | None = None
@@ -94,6 +97,8 @@ class LineFreezer:
         # Row by row joins are what the planner falls into when it misjudges a range; hashing is right for all. A plan
         # made without knowing the range's customers is twice as slow.
         await lane.execute("SET LOCAL enable_nestloop = off; SET LOCAL plan_cache_mode = force_custom_plan")
+        if self._transfer.as_of is not None:
+            await store.travel_to(lane, self._transfer.as_of)
         return await store.prepare_work(lane, self._transfer.usage_day)
 
     async def _computed(self, customers: Sequence[int]) -> AsyncGenerator[store.Lines, None]:
@@ -127,6 +132,7 @@ class LineFreezer:
         self._without_usage += computed.without_usage
         self._without_price += computed.without_price
         self._lines += sum(part.row_count for part in computed.parts)
+        self._customers_done = min(self._customers_done + self._customers_per_range, self._customers)
         await self._keep("lines", computed.parts)
 
     async def _keep(self, kind: ChunkKind, parts: list[store.Part]) -> None:
@@ -136,7 +142,14 @@ class LineFreezer:
         async with self._writing.transaction():
             await store.mark_frozen_at(self._writing, *self._key, self._ahead.frozen_at)
             await store.put_chunks(self._writing, *self._key, chunks)
-            await store.note_rows(self._writing, *self._key, Step.COMPUTE_LINES, self._lines)
+            await store.note_rows(
+                self._writing,
+                *self._key,
+                Step.COMPUTE_LINES,
+                self._lines,
+                done=self._customers_done,
+                expected=self._customers,
+            )
             sent, now = self._ahead.published.rows, self._clock.now()
             await store.note_ahead(self._writing, *self._key, Step.PUBLISH_LINES, rows=sent, at=now)
         self._chunks += [chunk.fact for chunk in chunks]
@@ -157,6 +170,7 @@ class LineFreezer:
                 totals=self._totals,
                 completeness={
                     "usage_day": str(self._transfer.usage_day),
+                    **({"state_as_of": self._transfer.as_of.isoformat()} if self._transfer.as_of else {}),
                     "lines_without_usage": self._without_usage,
                     "lines_without_price": self._without_price,
                     "parked_samples": parked_samples,

@@ -31,20 +31,34 @@ _LIGHTS = {"running": Light.ORANGE, "done": Light.GREEN, "failed": Light.RED}
 
 @dataclass(frozen=True, slots=True)
 class StepProgress:
-    """One step: its state (waiting, running, done, failed) and how many rows it has handled."""
+    """One step: its state (waiting, running, done, failed) and how many rows it has handled.
+
+    ``done`` of ``expected`` (customers while lines are computed, rows while they are published) say how far it is,
+    where that can be said.
+    """
 
     name: Step
     state: str
     rows: int
+    done: int | None
+    expected: int | None
     started_at: datetime | None
     finished_at: datetime | None
+
+    def rows_per_second(self, now: datetime) -> int | None:
+        """How fast it goes, or went; None before it has begun."""
+        if self.started_at is None:
+            return None
+        seconds = ((self.finished_at or now) - self.started_at).total_seconds()
+        return round(self.rows / seconds) if seconds > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
     """One run for one date. ``lines``, ``chunks``, ``sha256`` and ``totals`` are known once all lines are computed.
 
-    ``frozen_at`` is known as soon as the first are.
+    ``frozen_at`` is known as soon as the first are. ``as_of`` is the moment whose state is billed, where that is not
+    the present one.
     """
 
     batch_date: date
@@ -54,6 +68,7 @@ class Transfer:
     step: Step
     requested_at: datetime
     frozen_at: datetime | None
+    as_of: datetime | None
     chunks: int | None
     lines: int | None
     sha256: str | None
@@ -95,6 +110,19 @@ def why_not_begin(batch_date: date, today: date, newest: Transfer | None) -> str
     if newest.state == "done" and batch_date < today:
         return f"{batch_date} is history; only today's batch ({today}) can be replaced"
     return None
+
+
+def why_not_cancel(batch_date: date, newest: Transfer | None) -> str | None:
+    """Why the newest transfer of ``batch_date`` cannot be stopped; None when it can."""
+    if newest is None or newest.state != "running":
+        return f"no transfer of {batch_date} is running"
+    if newest.step is Step.AWAIT_WAREHOUSE:
+        return f"the lines of {batch_date} are published and announced; only a new revision can replace them"
+    return None
+
+
+class TransferCancelledError(Exception):
+    """Somebody stopped the transfer while a step of it was being taken."""
 
 
 def why_not_resume(batch_date: date, newest: Transfer | None, step: Step | None) -> str | None:

@@ -12,7 +12,7 @@ SELECT DISTINCT ON (batch_date) * FROM transfer ORDER BY batch_date DESC, revisi
 
 -- name: steps
 -- A transfer's steps.
-SELECT name, state, rows, started_at, finished_at FROM transfer_step WHERE batch_date = $1 AND revision = $2
+SELECT name, state, rows, done, expected, started_at, finished_at FROM transfer_step WHERE batch_date = $1 AND revision = $2
 
 -- name: running
 -- Transfers that have work to do here, oldest first; one that waits for the warehouse has none.
@@ -21,13 +21,13 @@ ORDER BY batch_date, revision
 
 -- name: create_transfer
 -- A new run.
-INSERT INTO transfer (batch_date, revision, usage_day, state, step, requested_by, requested_at)
-VALUES ($1, $2, $3, 'running', 'freeze-usage', $4, $5)
+INSERT INTO transfer (batch_date, revision, usage_day, state, step, requested_by, requested_at, as_of)
+VALUES ($1, $2, $3, 'running', 'freeze-usage', $4, $5, $6)
 
 -- name: create_transfer_after
 -- A new run of the same date in the place of one that was interrupted.
-INSERT INTO transfer (batch_date, revision, usage_day, state, step, requested_by, requested_at)
-SELECT batch_date, $3, usage_day, 'running', 'freeze-usage', requested_by, $4 FROM transfer
+INSERT INTO transfer (batch_date, revision, usage_day, state, step, requested_by, requested_at, as_of)
+SELECT batch_date, $3, usage_day, 'running', 'freeze-usage', requested_by, $4, as_of FROM transfer
 WHERE batch_date = $1 AND revision = $2
 
 -- name: create_steps
@@ -40,7 +40,7 @@ UPDATE transfer SET state = 'running', step = $3, reason = NULL WHERE batch_date
 
 -- name: reset_steps
 -- The steps from which it goes on are waiting again.
-UPDATE transfer_step SET state = 'waiting', rows = 0, started_at = NULL, finished_at = NULL
+UPDATE transfer_step SET state = 'waiting', rows = 0, done = NULL, expected = NULL, started_at = NULL, finished_at = NULL
 WHERE batch_date = $1 AND revision = $2 AND name = ANY ($3::text[])
 
 -- name: run_step
@@ -49,12 +49,12 @@ UPDATE transfer_step SET state = 'running', started_at = coalesce(started_at, $4
 WHERE batch_date = $1 AND revision = $2 AND name = $3
 
 -- name: step_rows
--- How many rows the running step has handled.
-UPDATE transfer_step SET rows = $4 WHERE batch_date = $1 AND revision = $2 AND name = $3
+-- How many rows the running step has handled, and how far it is.
+UPDATE transfer_step SET rows = $4, done = $5, expected = $6 WHERE batch_date = $1 AND revision = $2 AND name = $3
 
 -- name: finish_step
 -- A step is done.
-UPDATE transfer_step SET state = 'done', rows = $4, finished_at = $5 WHERE batch_date = $1 AND revision = $2 AND name = $3
+UPDATE transfer_step SET state = 'done', rows = $4, done = expected, finished_at = $5 WHERE batch_date = $1 AND revision = $2 AND name = $3
 
 -- name: enter_step
 -- The transfer is at this step now.
@@ -78,14 +78,44 @@ SELECT DISTINCT ON (batch_date) batch_date, revision, sha256 FROM transfer
 WHERE batch_date < $1 AND state = 'done' ORDER BY batch_date DESC, revision DESC LIMIT 1
 
 -- name: mark_frozen_at
--- The first lines are frozen; the rest is to come from the same snapshot, or never.
-UPDATE transfer SET frozen_at = $3 WHERE batch_date = $1 AND revision = $2 AND frozen_at IS NULL
+-- Lines are about to be frozen; the rest is to come from the same snapshot, or never. Nothing if the transfer was stopped.
+UPDATE transfer SET frozen_at = coalesce(frozen_at, $3) WHERE batch_date = $1 AND revision = $2 AND state = 'running'
+RETURNING true
+
+-- name: is_running
+-- Whether a revision is still wanted.
+SELECT state = 'running' FROM transfer WHERE batch_date = $1 AND revision = $2
 
 -- name: record_lines
 -- What was computed; from here on all the revision's lines are frozen.
 UPDATE transfer SET frozen_at = $3, chunks = $4, lines = $5, sha256 = $6, previous_date = $7, previous_revision = $8,
                     previous_sha256 = $9, totals = $10, completeness = $11
 WHERE batch_date = $1 AND revision = $2
+
+-- name: knowledge_begins
+-- Since when anything is known of the tree; null while nothing is.
+SELECT least((SELECT min(changed_at) FROM organisation), (SELECT min(valid_from) FROM row_version WHERE kind = 'organisation'))
+
+-- name: travel_to
+-- Let this transaction see the directory, the catalogue and the schemas as they were.
+SELECT travel_to($1)
+
+-- name: dates_since
+-- Each date that has a transfer, from $1: whether it has a batch, and how its newest revision stands.
+SELECT batch_date, bool_or(state = 'done') AS has_batch, (array_agg(state ORDER BY revision DESC))[1] AS state
+FROM transfer WHERE batch_date >= $1 GROUP BY batch_date
+
+-- name: drop_usage_before
+-- Forget the samples of the days before $1; returns how many days that were.
+SELECT drop_usage_before($1)
+
+-- name: drop_versions_before
+-- Forget what was replaced before $1.
+SELECT drop_versions_before($1)
+
+-- name: drop_batches_before
+-- Forget the frozen lines of the dates before $1.
+SELECT drop_batches_before($1)
 
 -- name: ensure_batch_date
 -- Make room for a date's chunks.

@@ -18,7 +18,7 @@ from tallyport.postgres.pool import TRANSIENT_ERRORS
 
 from billing_engine.transfers import store
 from billing_engine.transfers.freezing import LineFreezer, one_snapshot
-from billing_engine.transfers.model import Step, Transfer
+from billing_engine.transfers.model import Step, Transfer, TransferCancelledError
 from billing_engine.transfers.publisher import ChunkPublisher, Published
 from billing_engine.transfers.service import TOPIC, replace
 from billing_engine.usage.service import UsageService
@@ -89,6 +89,8 @@ class TransferRunner:
                 await self._take_steps(batch_date, revision)
             except (*TRANSIENT_ERRORS, KafkaError):
                 raise
+            except TransferCancelledError:
+                log.info("transfer_cancelled", batch_date=str(batch_date), revision=revision)
             except Exception as error:
                 log.exception("transfer_failed", batch_date=str(batch_date), revision=revision)
                 await self._fail(batch_date, revision, f"{type(error).__name__}: {error}")
@@ -155,7 +157,9 @@ class TransferRunner:
         async with self._pool.acquire() as connection:
 
             async def note(rows: int) -> None:
-                await store.note_rows(connection, *key, Step.PUBLISH_LINES, rows)
+                await store.check_running(connection, *key)
+                everything = max(rows, transfer.lines or 0)
+                await store.note_rows(connection, *key, Step.PUBLISH_LINES, rows, done=rows, expected=everything)
 
             rows = await self._publisher.publish(
                 connection,
@@ -165,6 +169,9 @@ class TransferRunner:
                 on_progress=note,
             )
         async with self._messaging.unit_of_work("transfers") as uow:
+            # Who cancels takes the same lock: either it comes too late, or nothing is announced.
+            await store.lock_date(uow.connection, transfer.batch_date)
+            await store.check_running(uow.connection, *key)
             uow.publish(TOPIC, key=str(transfer.batch_date), data=_published(transfer))
             await self._advance(uow.connection, transfer, Step.PUBLISH_LINES, rows, Step.AWAIT_WAREHOUSE)
 

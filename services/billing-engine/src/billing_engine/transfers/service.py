@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,15 @@ from tallyport.messaging.record import Event
 from tallyport.messaging.unit_of_work import UnitOfWork
 
 from billing_engine.transfers import store
-from billing_engine.transfers.model import Step, Transfer, TransferRefusedError, why_not_begin, why_not_resume
+from billing_engine.transfers.model import (
+    Step,
+    Transfer,
+    TransferRefusedError,
+    why_not_begin,
+    why_not_cancel,
+    why_not_resume,
+)
+from billing_engine.transfers.schedule import due_at
 
 TOPIC = "warehouse.transfers"
 
@@ -41,13 +49,19 @@ class TransferService:
         clock: Clock,
         zone: ZoneInfo,
         usage_day_offset: int,
+        daily_at: time | None,
         on_begun: Callable[[], None],
     ) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
         self._zone = zone
         self._usage_day_offset = usage_day_offset
+        self._daily_at = daily_at
         self._on_begun = on_begun
+
+    def now(self) -> datetime:
+        """The present moment."""
+        return self._clock.now()
 
     def today(self) -> date:
         """Today's batch date, in the provider's time zone."""
@@ -59,6 +73,9 @@ class TransferService:
 
     async def begin(self, batch_date: date | None, *, by: str) -> Transfer:
         """Begin a transfer: of a date that has none, or a new revision of today's.
+
+        A date that was missed is computed from the state as it was when its batch was due. Before anything was known
+        at all there was no state: then the present one counts, as for the first batches of a new installation.
 
         Raises:
             TransferRefusedError: the date is in the future, history, or running.
@@ -73,7 +90,13 @@ class TransferService:
             revision = newest.revision + 1 if newest is not None else 1
             usage_day = wanted - timedelta(days=self._usage_day_offset)
             await store.create(
-                uow.connection, batch_date=wanted, revision=revision, usage_day=usage_day, by=by, at=uow.now()
+                uow.connection,
+                batch_date=wanted,
+                revision=revision,
+                usage_day=usage_day,
+                by=by,
+                at=uow.now(),
+                as_of=await self._state_of(uow.connection, wanted),
             )
             uow.publish(
                 TOPIC, key=str(wanted), data=TransferState(batch_date=wanted, revision=revision, state="started")
@@ -82,6 +105,13 @@ class TransferService:
             created = await store.newest(uow.connection, wanted)
         assert created is not None  # noqa: S101 - it was entered in this transaction
         return created
+
+    async def _state_of(self, connection: Any, batch_date: date) -> datetime | None:
+        if batch_date >= self.today():
+            return None
+        due = due_at(batch_date, self._daily_at, self._zone)
+        begins = await store.knowledge_begins(connection)
+        return due if begins is not None and begins <= due else None
 
     async def resume(self, batch_date: date | None, step: Step | None) -> Transfer:
         """Let a failed transfer go on, from ``step`` or from where it failed.
@@ -105,6 +135,27 @@ class TransferService:
             resumed = await store.newest(uow.connection, wanted)
         assert resumed is not None  # noqa: S101 - it was there a moment ago
         return resumed
+
+    async def cancel(self, batch_date: date | None, *, by: str) -> Transfer:
+        """Stop a transfer whose lines are not announced yet; it can be resumed, or begun anew.
+
+        Raises:
+            TransferRefusedError: none is running, or it is too late.
+        """
+        wanted = batch_date or self.today()
+        async with self._unit_of_work() as uow:
+            await store.lock_date(uow.connection, wanted)
+            newest = await store.newest(uow.connection, wanted)
+            problem = why_not_cancel(wanted, newest)
+            if problem is not None or newest is None:
+                raise TransferRefusedError(problem or f"there is no transfer of {wanted}")
+            reason = f"cancelled by {by}"
+            await store.fail(uow.connection, wanted, newest.revision, reason, uow.now())
+            state = TransferState(batch_date=wanted, revision=newest.revision, state="failed", reason=reason)
+            uow.publish(TOPIC, key=str(wanted), data=state)
+            cancelled = await store.newest(uow.connection, wanted)
+        assert cancelled is not None  # noqa: S101 - it was there a moment ago
+        return cancelled
 
     async def on_warehouse_word(self, uow: UnitOfWork, events: Sequence[Event[TransferState]]) -> None:
         """The warehouse says what it loaded: green if it is the same, red if not."""

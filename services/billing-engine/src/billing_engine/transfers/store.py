@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from tallyport.batch_hash import ChunkFact, ChunkKind
 from tallyport.contracts.catalog import BillingUnit
@@ -16,7 +16,7 @@ from tallyport.money import MINOR_DIGITS, plain
 from tallyport.postgres.queries import load_queries
 
 from billing_engine.billing_units.model import Schemas, work_rows
-from billing_engine.transfers.model import Step, StepProgress, Transfer
+from billing_engine.transfers.model import Step, StepProgress, Transfer, TransferCancelledError
 
 _QUERIES: Final = load_queries("billing_engine.transfers")
 
@@ -67,7 +67,7 @@ def _transfer(row: Any, steps: Sequence[Any]) -> Transfer:
     fields["completeness"] = json.loads(fields["completeness"])
     by_name = {row["name"]: row for row in steps}
     progress = [
-        StepProgress(step, one["state"], one["rows"], one["started_at"], one["finished_at"])
+        StepProgress(**{**dict(one.items()), "name": step})
         for step in Step
         if (one := by_name.get(step.value)) is not None
     ]
@@ -101,10 +101,17 @@ async def running(connection: Connection) -> list[tuple[date, int]]:
 
 
 async def create(
-    connection: Connection, *, batch_date: date, revision: int, usage_day: date, by: str, at: datetime
+    connection: Connection,
+    *,
+    batch_date: date,
+    revision: int,
+    usage_day: date,
+    by: str,
+    at: datetime,
+    as_of: datetime | None,
 ) -> None:
     """Enter a new run."""
-    await connection.execute(_QUERIES["create_transfer"], batch_date, revision, usage_day, by, at)
+    await connection.execute(_QUERIES["create_transfer"], batch_date, revision, usage_day, by, at, as_of)
     await connection.execute(_QUERIES["create_steps"], batch_date, revision, [step.value for step in Step])
 
 
@@ -130,9 +137,11 @@ async def start_step(connection: Connection, batch_date: date, revision: int, st
     await connection.execute(_QUERIES["run_step"], batch_date, revision, step.value, at)
 
 
-async def note_rows(connection: Connection, batch_date: date, revision: int, step: Step, rows: int) -> None:
-    """How far the running step is."""
-    await connection.execute(_QUERIES["step_rows"], batch_date, revision, step.value, rows)
+async def note_rows(
+    connection: Connection, batch_date: date, revision: int, step: Step, rows: int, *, done: int, expected: int
+) -> None:
+    """How far the running step is: rows handled, and what is done of what is expected."""
+    await connection.execute(_QUERIES["step_rows"], batch_date, revision, step.value, rows, done, expected)
 
 
 async def note_ahead(
@@ -140,7 +149,7 @@ async def note_ahead(
 ) -> None:
     """How far a step is that runs while the one before is not done yet."""
     await connection.execute(_QUERIES["run_step"], batch_date, revision, step.value, at)
-    await connection.execute(_QUERIES["step_rows"], batch_date, revision, step.value, rows)
+    await connection.execute(_QUERIES["step_rows"], batch_date, revision, step.value, rows, None, None)
 
 
 async def finish_step(
@@ -193,6 +202,29 @@ async def record_lines(
         json.dumps({code: plain(total) for code, total in sorted(totals.items())}),
         json.dumps(completeness, sort_keys=True),
     )
+
+
+async def knowledge_begins(connection: Connection) -> datetime | None:
+    """Since when anything is known of the tree."""
+    moment: datetime | None = await connection.fetchval(_QUERIES["knowledge_begins"])
+    return moment
+
+
+async def travel_to(connection: Connection, moment: datetime) -> None:
+    """Let the caller's transaction see the directory, the catalogue and the schemas as they were."""
+    await connection.execute(_QUERIES["travel_to"], moment)
+
+
+async def dates_since(connection: Connection, first: date) -> dict[date, tuple[bool, str]]:
+    """Each date from ``first`` that has a transfer: whether it has a batch, and the newest revision's state."""
+    rows = await connection.fetch(_QUERIES["dates_since"], first)
+    return {row["batch_date"]: (row["has_batch"], row["state"]) for row in rows}
+
+
+async def forget(connection: Connection, what: Literal["usage", "versions", "batches"], before: date) -> int:
+    """Let go of what is older than ``before``; returns how many days, or versions, that were."""
+    dropped: int = await connection.fetchval(_QUERIES[f"drop_{what}_before"], before)
+    return dropped
 
 
 async def ensure_batch_date(connection: Connection, batch_date: date) -> None:
@@ -302,8 +334,23 @@ async def put_chunks(connection: Connection, batch_date: date, revision: int, ch
 
 
 async def mark_frozen_at(connection: Connection, batch_date: date, revision: int, frozen_at: datetime) -> None:
-    """Note, with the first lines that are frozen, that there are some: the revision can only be finished or left."""
-    await connection.execute(_QUERIES["mark_frozen_at"], batch_date, revision, frozen_at)
+    """Note, with the lines that are frozen, that there are some: the revision can only be finished or left.
+
+    Raises:
+        TransferCancelledError: it is not running any more.
+    """
+    if not await connection.fetchval(_QUERIES["mark_frozen_at"], batch_date, revision, frozen_at):
+        raise TransferCancelledError
+
+
+async def check_running(connection: Connection, batch_date: date, revision: int) -> None:
+    """See that the revision is still wanted.
+
+    Raises:
+        TransferCancelledError: it is not running any more.
+    """
+    if not await connection.fetchval(_QUERIES["is_running"], batch_date, revision):
+        raise TransferCancelledError
 
 
 async def chunks_after(connection: Connection, batch_date: date, revision: int, after: int, limit: int) -> list[Chunk]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import date
-from itertools import chain
-from typing import Any, Final, NamedTuple
+from hashlib import sha256
+from itertools import chain, filterfalse
+from typing import Any, Final
 
 import asyncpg
+import msgspec
 from pydantic import ValidationError
 from tallyport.contracts.usage import UsageChunk
 from tallyport.messaging.dispatch import DEFAULT_MAX_RECORD_BYTES, Refuse, check_size, describe, reader_for
@@ -24,7 +25,7 @@ MAX_KNOWN_OBJECTS: Final = 5_000_000
 """Entries of the id dictionary before it starts afresh; a million take about 120 MB."""
 
 
-class Reading(NamedTuple):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """A record that can be used; ``digest`` is the SHA-256 of its value."""
 
     record: Record
@@ -84,25 +85,26 @@ class UsageService:
         plain = not alone and are_plain([chunk for _, _, chunk in found if chunk is not None])
         readings: list[Reading] = []
         for record, envelope, chunk in found:
+            value = record.value or b""
             if chunk is not None and (plain or (not alone and are_plain([chunk]))):
                 usable = chunk
             else:
                 try:
-                    usable = read_thoroughly(record.value or b"")
+                    usable = read_thoroughly(value)
                 except ValidationError as error:
                     refuse(record, describe(error))
                     continue
-            digest = hashlib.sha256(record.value or b"").digest()
-            readings.append(Reading(record, envelope, digest, usable))
+            readings.append(Reading(record, envelope, sha256(value).digest(), usable))
         return readings
 
     async def apply(self, uow: UnitOfWork, readings: Sequence[Reading]) -> None:
         """Apply one poll of ``usage.samples``."""
         readings = self._in_window(uow, readings)
-        numbers = await self._sources.of({reading.envelope.source for reading in readings})
+        kinds = {(one.envelope.source, one.chunk.counter, one.chunk.day) for one in readings}
+        numbers = await self._sources.of({source for source, _, _ in kinds})
+        await self._prepare({counter for _, counter, _ in kinds}, {day for _, _, day in kinds})
         fresh = await self._accept(uow, readings, numbers)
         if fresh:
-            await self._prepare(fresh)
             await self._store(uow, fresh, numbers)
         uow.applied_events += len(fresh)
 
@@ -120,39 +122,41 @@ class UsageService:
         self, uow: UnitOfWork, readings: Sequence[Reading], numbers: Mapping[str, int]
     ) -> Sequence[Reading]:
         """Through the inbox: what is new. ``numbers`` are those of the sources."""
-        entries = [(numbers[envelope.source], envelope.id, digest) for _, envelope, digest, _ in readings]
+        entries = [(numbers[one.envelope.source], one.envelope.id, one.digest) for one in readings]
         verdicts = await accept_keys(uow.connection, entries)
         if verdicts.count("new") == len(readings):
             return readings
-        for (record, envelope, _, _), verdict in zip(readings, verdicts, strict=True):
+        for reading, verdict in zip(readings, verdicts, strict=True):
+            envelope = reading.envelope
             if verdict == "duplicate":
                 uow.duplicate_events += 1
             elif verdict == "conflict":
                 uow.conflicting_events += 1
                 uow.reject(
-                    record, f"conflict: id {envelope.id!r} of {envelope.source!r} was taken in with another content"
+                    reading.record,
+                    f"conflict: id {envelope.id!r} of {envelope.source!r} was taken in with another content",
                 )
         return [reading for reading, verdict in zip(readings, verdicts, strict=True) if verdict == "new"]
 
-    async def _prepare(self, fresh: Sequence[Reading]) -> None:
+    async def _prepare(self, counters: set[str], days: set[date]) -> None:
         """Make sure that counters have numbers and days have room; both for good, so outside the poll's transaction."""
-        counters = {one.chunk.counter for one in fresh} - self._counters.keys()
-        days = {one.chunk.day for one in fresh} - self._days
-        if not counters and not days:
+        new_counters, new_days = counters - self._counters.keys(), days - self._days
+        if not new_counters and not new_days:
             return
         async with self._pool.acquire() as connection:
-            if counters:
-                self._counters.update(await store.counter_numbers(connection, counters))
-            for day in sorted(days):
+            if new_counters:
+                self._counters.update(await store.counter_numbers(connection, new_counters))
+            for day in sorted(new_days):
                 await store.ensure_day(connection, day)
-        self._days |= days
+        self._days |= new_days
 
     async def _store(self, uow: UnitOfWork, fresh: Sequence[Reading], numbers: Mapping[str, int]) -> None:
         await self._learn(uow.connection, fresh)
         known, unknown = store.Columns(), store.Columns()
         singles: list[store.Single] = []
         key_of = self._keys.__getitem__
-        for _, envelope, _, chunk in fresh:
+        for reading in fresh:
+            chunk, envelope = reading.chunk, reading.envelope
             source_id, counter_no = numbers[envelope.source], self._counters[chunk.counter]
             shared = (counter_no, chunk.day, chunk.measured_at, envelope.time, source_id)
             try:
@@ -180,7 +184,8 @@ class UsageService:
     async def _learn(self, connection: Any, fresh: Sequence[Reading]) -> None:
         """Ask the database about the ids this process has not met."""
         keys = self._keys
-        strangers = set(chain.from_iterable(one.chunk.object_ids for one in fresh)).difference(keys)
+        ids = chain.from_iterable(one.chunk.object_ids for one in fresh)
+        strangers = set(filterfalse(keys.__contains__, ids))
         if not strangers:
             return
         if len(keys) + len(strangers) > MAX_KNOWN_OBJECTS:

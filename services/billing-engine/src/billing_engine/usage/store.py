@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from io import BytesIO
 from operator import itemgetter
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 from tallyport.postgres.queries import load_queries
 
 _QUERIES: Final = load_queries("billing_engine.usage")
@@ -20,6 +21,7 @@ _SAMPLE_COLUMNS: Final = (
 )  # fmt: skip
 _LOW_HALF: Final = 0xFFFFFFFF
 _BY_KEY: Final = itemgetter(0)
+_ENCODE: Final = msgspec.json.Encoder().encode
 
 Connection = Any  # an asyncpg connection, from a pool or not
 
@@ -71,14 +73,13 @@ async def put_singles(connection: Connection, singles: Sequence[Single]) -> None
     if not singles:
         return
     rows = [
-        f"{day},{key >> 32},{key & _LOW_HALF},{counter_no},"
-        f"{timestamp_text(measured)},{value},{timestamp_text(stated)},{source_id}\n"
+        (day, key >> 32, key & _LOW_HALF, counter_no, measured, value, stated, source_id)
         for key, value, (counter_no, day, measured, stated, source_id) in sorted(singles, key=_BY_KEY)
     ]
     try:
         async with connection.transaction():
             await connection.copy_to_table(
-                "usage_sample", source=BytesIO("".join(rows).encode()), columns=_SAMPLE_COLUMNS, format="csv"
+                "usage_sample", source=BytesIO(csv_of(rows)), columns=_SAMPLE_COLUMNS, format="csv"
             )
     except asyncpg.UniqueViolationError:
         columns = Columns()
@@ -87,11 +88,13 @@ async def put_singles(connection: Connection, singles: Sequence[Single]) -> None
         await connection.execute(_QUERIES["merge_samples"], *columns.parameters())
 
 
-def timestamp_text(at: datetime) -> str:
-    """As PostgreSQL reads it, whatever the year; for UTC in half the time that ``isoformat`` takes."""
-    if at.tzinfo is not UTC:
-        return at.isoformat()
-    return f"{at.year:04}-{at.month}-{at.day}T{at.hour}:{at.minute}:{at.second}.{at.microsecond:06}Z"
+def csv_of(rows: Sequence[tuple[Any, ...]]) -> bytes:
+    """Rows as COPY reads them. Their texts hold no quote, backslash or bracket: numbers, dates and moments.
+
+    The arrays of JSON are lines of CSV but for what stands between them, and msgspec writes a row in a tenth of the
+    time that formatting its two moments takes.
+    """
+    return _ENCODE(rows)[2:-2].replace(b"],[", b"\n")
 
 
 async def park_samples(connection: Connection, columns: Columns) -> None:

@@ -13,3 +13,6 @@ CREATE TABLE conversion_rate (
 );
 
 GRANT SELECT, INSERT, DELETE ON conversion_rate TO billing_engine;
+
+-- A missed batch is converted by what was declared when it was due.
+SELECT keep_versions_of('conversion_rate');
