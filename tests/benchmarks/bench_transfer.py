@@ -90,7 +90,8 @@ BARE_TABLE = """
 CREATE TABLE bare_line (
     customer_id text, service text, plan_type text, unit text, object_id text, plan text, kind text, corrects date,
     description text, name text, stock_code text, unit_code text, quantity numeric, sales_price numeric,
-    cost_price numeric, total numeric, currency text, flags text, quantity_source text, price_source text
+    cost_price numeric, total numeric, currency text, flags text, quantity_source text, price_source text,
+    level_prices text, level_totals text, cost_total numeric
 )
 """
 # The same prices, resolved beforehand: resolving them is part of ours and not of the limit.
@@ -100,7 +101,8 @@ SELECT o.organisation_no AS customer_no, p.id AS plan, p.name, p.currency,
        coalesce(v.value, max(x.value) FILTER (WHERE x.name = 'sales_price'))::numeric AS sales,
        max(x.value) FILTER (WHERE x.name = 'cost_price')::numeric AS cost,
        max(x.value) FILTER (WHERE x.name = 'stock_code') AS stock,
-       CASE WHEN v.value IS NULL THEN 'plan' ELSE 'organisation:' || o.parent END AS source
+       CASE WHEN v.value IS NULL THEN 'plan' ELSE 'organisation:' || o.parent END AS source,
+       coalesce(v.value, max(x.value) FILTER (WHERE x.name = 'sales_price'))::numeric AS reseller_price
 FROM organisation o CROSS JOIN plan p JOIN plan_property x ON x.plan = p.id
 LEFT JOIN plan_override v ON v.plan = p.id AND v.level_id = o.parent AND v.name = 'sales_price'
 WHERE o.type = 'customer' GROUP BY o.organisation_no, o.parent, p.id, v.value
@@ -110,14 +112,18 @@ SELECT o.id AS customer_id, 'HE' AS service, 'user_plan' AS plan_type, 'he-user'
        'line' AS kind, NULL::date AS corrects, s.user_name AS description, p.name, p.stock, 'HE-U' AS unit_code,
        CASE WHEN s.status = 'NotProvisioned' THEN 0 ELSE 1 END AS quantity, p.sales, p.cost,
        round(CASE WHEN s.status = 'NotProvisioned' THEN 0 ELSE 1 END * p.sales, 2) AS total, p.currency, '' AS flags,
-       'status:' || s.status AS quantity_source, p.source
+       'status:' || s.status AS quantity_source, p.source, p.reseller_price::text AS level_prices,
+       round(CASE WHEN s.status = 'NotProvisioned' THEN 0 ELSE 1 END * p.reseller_price, 2)::text AS level_totals,
+       round(CASE WHEN s.status = 'NotProvisioned' THEN 0 ELSE 1 END * p.cost, 2) AS cost_total
 FROM subscription s JOIN organisation o ON o.organisation_no = s.customer_no
 JOIN bare_price p ON p.customer_no = s.customer_no AND p.plan = s.plan
 UNION ALL
 SELECT o.id, 'HE', 'customer_plan', 'he-instance', s.id, s.plan, 'line', NULL::date, o.name, p.name, p.stock, 'HE',
        CASE WHEN s.status = 'NotProvisioned' THEN 0 ELSE 1 END, p.sales, p.cost,
        round(CASE WHEN s.status = 'NotProvisioned' THEN 0 ELSE 1 END * p.sales, 2), p.currency, '',
-       'status:' || s.status, p.source
+       'status:' || s.status, p.source, p.reseller_price::text,
+       round(CASE WHEN s.status = 'NotProvisioned' THEN 0 ELSE 1 END * p.reseller_price, 2)::text,
+       round(CASE WHEN s.status = 'NotProvisioned' THEN 0 ELSE 1 END * p.cost, 2)
 FROM service_instance s JOIN organisation o ON o.organisation_no = s.customer_no
 JOIN bare_price p ON p.customer_no = s.customer_no AND p.plan = s.plan
 """
@@ -128,7 +134,7 @@ SAME = f"""
 INSERT INTO same_line
 SELECT current_date, 1, (n - 1) / 2000 + 1, (n - 1) % 2000, customer_id, service, plan_type, unit, object_id, plan,
        kind, corrects, description, name, stock, unit_code, quantity, sales, cost, total, currency, flags,
-       quantity_source, source
+       quantity_source, source, level_prices, level_totals, cost_total
 FROM (
     SELECT row_number() OVER (ORDER BY customer_id COLLATE "C", service, unit, object_id COLLATE "C") AS n, line.*
     FROM ({LINES}) line
@@ -151,7 +157,7 @@ FROM (
 ALL_OF = """
 SELECT count(*), sum(hashtextextended(concat_ws('|', customer_id, service, plan_type, unit, object_id, plan, kind,
     corrects, description, name, stock_code, unit_code, quantity, sales_price, cost_price, total, currency, flags,
-    quantity_source, price_source), 0)) FROM
+    quantity_source, price_source, level_prices, level_totals, cost_total), 0)) FROM
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import re
 import subprocess
@@ -91,11 +92,17 @@ def test_yesterdays_batch_is_what_the_model_says(told: Told, expected: dict[str,
             total=Decimal(row["total"]),
             currency=row["currency"],
             flags=row["flags"],
+            # The customer's document tells nothing of what the organisations above it pay.
+            source=None,
+            level_prices=None,
+            level_totals="",
+            cost=None,
         )
         for row in rows
     }
+    unseen = {"source": None, "level_prices": None, "level_totals": "", "cost": None}
     assert len(found) == len(rows)
-    assert found == expected
+    assert found == {name: dataclasses.replace(line, **unseen) for name, line in expected.items()}
 
 
 def test_the_printed_totals_are_the_sums_of_the_lines(told: Told, expected: dict[str, Line]) -> None:

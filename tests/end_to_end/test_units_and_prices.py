@@ -13,7 +13,7 @@ from typing import Any
 import pytest_asyncio
 import yaml
 from aiokafka import AIOKafkaProducer
-from bill import EXAMPLES, Bill, Line
+from bill import EXAMPLES, Bill, read_line
 from billing_engine.app import Engine
 from billing_engine.settings import EngineSettings
 from engine_bench import Bench
@@ -98,22 +98,7 @@ async def test_every_line_is_what_the_model_says(bench: Bench) -> None:
     expected = Bill(catalog=catalog, usage=usage, day=DAY).all_lines()
     lines = {(line["object_id"], line["unit"]): line for line in await bench.transfer()}
     assert lines.keys() == expected.keys()
-    found = {key: _line(line) for key, line in lines.items()}
+    found = {key: read_line(line) for key, line in lines.items()}
     assert [(found[key], expected[key]) for key in expected if found[key] != expected[key]] == []
     seen = {flag for line in found.values() for flag in line.flags.split()}
     assert seen >= {"no_data", "no_price", "unlimited", "minimum", "maximum", "reason:staff", "reason:promotion"}
-
-
-def _line(line: dict[str, Any]) -> Line:
-    return Line(
-        customer=line["customer_id"],
-        unit=line["unit"],
-        name=line["name"],
-        description=line["description"],
-        stock_code=line["stock_code"],
-        quantity=Decimal(line["quantity"]),
-        price=Decimal(line["sales_price"]) if line["sales_price"] is not None else None,
-        total=Decimal(line["total"]),
-        currency=line["currency"],
-        flags=line["flags"],
-    )

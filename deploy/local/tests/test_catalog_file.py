@@ -57,6 +57,36 @@ def test_the_documented_catalogue_is_valid(tmp_path: Path) -> None:
         ('cost_price: "6.00"', 'cost_price: "6,00"', 7, "services[0].plans[0].properties.cost_price", "price"),
         ("id: HE-GOLD, type", "id: HE-STD, type", 8, "services[0].plans[1].id", "two plans 'HE-STD'"),
         ("id: he-user,", "id: he-instance,", 11, "services[0].billing_units[1].id", "two billing units"),
+        (
+            "services:\n",
+            'conversion_rates: [{from: EUR, to: USD, rate: "0", valid_from: 2026-01-01}]\nservices:\n',
+            1,
+            "conversion_rates[0].rate",
+            "not greater than 0",
+        ),
+        (
+            "services:\n",
+            'conversion_rates: [{from: EUR, to: EUR, rate: "1", valid_from: 2026-01-01}]\nservices:\n',
+            1,
+            "conversion_rates[0]",
+            "both EUR",
+        ),
+        (
+            "services:\n",
+            "conversion_rates: ["
+            + 2 * '{from: EUR, to: USD, rate: "1.1", valid_from: 2026-01-01}, '
+            + "]\nservices:\n",
+            1,
+            "conversion_rates[1]",
+            "two rates 'EUR>USD:2026-01-01'",
+        ),
+        (
+            "plan: HE-GOLD, organ",
+            "plan: HE-GOLD, currency: dollar, organ",
+            13,
+            "services[0].overrides[0].currency",
+            "pattern",
+        ),
         ("organisation: var-north,", "organisation: a, location: b,", 13, "services[0].overrides[0]", "either"),
         ("unit: user,", "unit: instance,", 11, "services[0].billing_units[1]", "priced by a customer_plan"),
         (

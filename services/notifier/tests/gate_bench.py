@@ -48,18 +48,22 @@ class GateBench:
 
     async def provider(self, *customers: dict[str, Any]) -> None:
         """A provider with one reseller, ``customers`` below it, and a telephony service with two bundles."""
-        for entity in (
+        await self.organisations(
             {"id": "sp", "type": "service_provider", "name": "Provider", "currency": "EUR"},
             {"id": "var", "type": "value_added_reseller", "parent": "sp", "name": "North"},
             *({"type": "customer", "parent": "var", **customer} for customer in customers),
-        ):
-            value = json.dumps({"kind": "organisation", **entity}).encode()
-            await self.send("directory.changes", value, key=f"organisation:{entity['id']}", type_=DIRECTORY_TYPE)
+        )
         for plan in (GOLD, BASIC):
             await self.publish("catalog.changes", plan, key=f"plan:{plan.id}")
         schema = SchemaPublished(service="TEL", version=1, units=[UNIT])
         await self.publish("catalog.changes", schema, key="service_schema:TEL")
         await self.caught_up()
+
+    async def organisations(self, *told: dict[str, Any]) -> None:
+        """Tell of organisations."""
+        for entity in told:
+            value = json.dumps({"kind": "organisation", **entity}).encode()
+            await self.send("directory.changes", value, key=f"organisation:{entity['id']}", type_=DIRECTORY_TYPE)
 
     async def override(self, plan: str, organisation: str, **properties: str) -> None:
         """Another price at a level of the tree."""

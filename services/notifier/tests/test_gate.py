@@ -8,6 +8,9 @@ import pytest
 from gate_bench import GateBench
 from notifier.actions.service import AnswerRefusedError, ConflictingRequestError
 from tallyport.contracts.actions import ActionRequest
+from tallyport.contracts.catalog import OverridesChanged, RatesChanged, RulesChanged
+from tallyport.contracts.currencies import ConversionRate
+from tallyport.contracts.rules import NonBillableRule
 from tallyport.testing.waiting import until
 
 ADD_GOLD = {"items": [{"plan": "GOLD", "quantity_delta": "1"}]}
@@ -113,3 +116,31 @@ async def test_what_nobody_answers_in_time_is_declined(asked: GateBench) -> None
         return again is not None and (again.decision, again.reason) == ("declined", "expired")
 
     await until(declined)
+
+
+async def test_rates_and_rules_of_the_catalogue_make_the_quote(asked: GateBench) -> None:
+    await asked.organisations(
+        {"id": "yank", "type": "customer", "parent": "sp", "name": "Yank", "currency": "USD", "imported": True},
+        {"id": "brit", "type": "customer", "parent": "sp", "name": "Brit", "currency": "GBP", "imported": True},
+    )
+    rate = ConversionRate.model_validate({"from": "EUR", "to": "USD", "rate": "1.08", "valid_from": "2026-01-01"})
+    await asked.publish("catalog.changes", RatesChanged(rates=[rate]), key="conversion_rates")
+    pounds = OverridesChanged(
+        plan="GOLD", level="organisation", level_id="brit", currency="GBP", properties={"sales_price": "3.80"}
+    )
+    await asked.publish("catalog.changes", pounds, key="override:GOLD:organisation:brit")
+    await asked.caught_up()
+    converted = await asked.request(id="converted", action="create_user", customer="yank", **ADD_GOLD)
+    assert converted.quote is not None
+    assert (converted.quote.currency, converted.quote.difference) == ("USD", Decimal("4.86"))
+    own = await asked.request(id="own-currency", action="create_user", customer="brit", **ADD_GOLD)
+    assert own.quote is not None
+    assert (own.quote.currency, own.quote.difference) == ("GBP", Decimal("3.80"))
+    free = NonBillableRule.model_validate({"id": "a", "reason": "pilot", "organisation": "yank", "plan": "GOLD"})
+    nobody = NonBillableRule.model_validate({"id": "b", "reason": "staff", "organisation": "brit", "user": "admin-*"})
+    await asked.publish("catalog.changes", RulesChanged(rules=[free, nobody]), key="non_billable")
+    await asked.caught_up()
+    found = await asked.request(id="free", action="create_user", customer="yank", **ADD_GOLD)
+    assert (found.decision, found.decision and found.reason) == ("allowed", "no_increase")
+    found = await asked.request(id="perhaps", action="create_user", customer="brit", **ADD_GOLD)
+    assert found.decision is None

@@ -31,7 +31,8 @@ def line(**changed: str | None) -> list[str | None]:
         "plan": "HE-GOLD", "kind": "line", "corrects": None, "description": "Jörg Ünsal", "name": "Gold",
         "stock_code": "HE-G", "unit_code": "HE-MB", "quantity": "1024.50", "sales_price": "0.0015",
         "cost_price": "0.0010", "total": "1.54", "currency": "EUR", "flags": "",
-        "quantity_source": "status:Provisioned", "price_source": "plan",
+        "quantity_source": "status:Provisioned", "price_source": "plan", "level_prices": "", "level_totals": "",
+        "cost_total": "1.02",
     }  # fmt: skip
     assert tuple(values) == LINE_COLUMNS
     return list({**values, **changed}.values())

@@ -23,8 +23,10 @@ _MINOR_DIGITS: Final = {
 
 MINOR_DIGITS: Final[dict[str, int]] = dict(_MINOR_DIGITS)
 
-# Wide enough that a product of two accepted numbers is exact; anything that would lose a digit raises.
-_EXACT: Final = Context(prec=2 * MAX_DIGITS + 2, traps=[Inexact, InvalidOperation])
+# Wide enough that a product of three accepted numbers (a quantity, a price, a conversion rate) is exact; anything that
+# would lose a digit raises.
+_EXACT_DIGITS: Final = 3 * MAX_DIGITS + 6
+_EXACT: Final = Context(prec=_EXACT_DIGITS, traps=[Inexact, InvalidOperation])
 
 
 class NotANumberError(ValueError):
@@ -57,12 +59,16 @@ def minor_digits(currency: str) -> int:
 
 def line_total(quantity: Decimal, price: Decimal, currency: str) -> Decimal:
     """``quantity`` times ``price``, rounded half away from zero to the currency's minor unit."""
+    return round_half_away(exact_product(quantity, price), minor_digits(currency))
+
+
+def exact_product(one: Decimal, other: Decimal) -> Decimal:
+    """``one`` times ``other``, not a digit lost."""
     with localcontext(_EXACT):
-        product = quantity * price
-    return round_half_away(product, minor_digits(currency))
+        return one * other
 
 
 def round_half_away(value: Decimal, digits: int) -> Decimal:
     """``value`` with ``digits`` after the point; a half goes away from zero, as PostgreSQL's ``round`` does."""
-    with localcontext(Context(prec=2 * MAX_DIGITS + 2, rounding=ROUND_HALF_UP)):
+    with localcontext(Context(prec=_EXACT_DIGITS, rounding=ROUND_HALF_UP)):
         return value.quantize(Decimal(1).scaleb(-digits))

@@ -162,6 +162,8 @@ def contradictions(document: CatalogDocument) -> Iterator[tuple[Place, str]]:
     known_plans = {plan_id for _place, plan_id in plans}
     rules = document.non_billable or []
     yield from _duplicates([(("non_billable", i, "id"), rule.id) for i, rule in enumerate(rules)], "rule")
+    rates = document.conversion_rates or []
+    yield from _duplicates([(("conversion_rates", i), rate.name) for i, rate in enumerate(rates)], "rate")
     for i, service in enumerate(document.services):
         place: Place = ("services", i)
         yield from _of_service(service, place, known_plans)
@@ -200,9 +202,12 @@ def _of_service(service: Service, place: Place, known_plans: set[str]) -> Iterat
             if unit.convert.from_unit != measured:
                 message = f"counter {unit.quantity.counter} measures {measured!r}, not {unit.convert.from_unit!r}"
                 yield (*place, "billing_units", k, "convert", "from"), message
+    own_plans = {plan.id for plan in service.plans}
     for k, override in enumerate(service.overrides):
         if override.plan not in known_plans:
             yield (*place, "overrides", k, "plan"), f"there is no plan {override.plan!r}"
+        elif override.plan not in own_plans:
+            yield (*place, "overrides", k, "plan"), f"plan {override.plan!r} belongs to another service"
     yield from _prices(service, place)
 
 

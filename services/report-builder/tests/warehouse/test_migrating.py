@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 from report_builder.app import migrations
 from report_builder.warehouse import service
-from tallyport.contracts.billing import LINE_COLUMNS
+from tallyport.contracts.billing import LINE_COLUMNS_BEFORE_LEVELS
 from tallyport.postgres.migrations import migrate
 from tallyport_local.testing import ServiceDatabase
 
@@ -19,7 +19,7 @@ BEFORE = 3
 BATCH = "INSERT INTO batch (batch_date, revision, state, expected_sha256) VALUES ($1, $2, $3, $4)"
 CHUNK = "INSERT INTO batch_chunk VALUES ($1, $2, 1, 'lines', 1, $3)"
 LINE = f"""
-INSERT INTO batch_line (batch_date, revision, sequence, position, {", ".join(LINE_COLUMNS)})
+INSERT INTO batch_line (batch_date, revision, sequence, position, {", ".join(LINE_COLUMNS_BEFORE_LEVELS)})
 SELECT $1, $2, 1, 0, 'c', 'HE', 'user_plan', 'u', $3, NULL, 'line', NULL, NULL, NULL, NULL, NULL, 1, 1, 1, 1, 'EUR', '', '', ''
 """  # noqa: E501 - all of it stands here
 

@@ -12,12 +12,21 @@ from tallyport.contracts.base import Contract, Count, DecimalText, Sha256
 LINE_COLUMNS: Final = (
     "customer_id", "service", "plan_type", "unit", "object_id", "plan", "kind", "corrects", "description", "name",
     "stock_code", "unit_code", "quantity", "sales_price", "cost_price", "total", "currency", "flags",
-    "quantity_source", "price_source",
+    "quantity_source", "price_source", "level_prices", "level_totals", "cost_total",
 )  # fmt: skip
 """A line as it travels: every value a JSON string or null, in this order. ``corrects`` is the date a correction is
 about; ``flags`` are separated by spaces; ``quantity_source`` is ``status:<value>`` or ``counter:<name>:<day>``;
 ``price_source`` is ``plan``, ``location:<id>`` or ``organisation:<id>``. A line whose price model has no single unit
-price has no ``sales_price``, and its source is ``<model>:<sources of its numbers>``, ``unit`` being one of them."""
+price has no ``sales_price``, and its source is ``<model>:<sources of its numbers>``, ``unit`` being one of them.
+A source may be followed by ``converted:<from>><to>:<rate>:<valid from>``.
+
+``level_prices`` and ``level_totals`` are what the organisations between the root and the customer pay, the root's child
+first, separated by spaces: the prices and the rounded totals; ``-`` where a level has no price, which the flag
+``no_level_price`` says too. What the customer pays is in ``sales_price`` and ``total``. A price model without a single
+unit price has no ``level_prices``. ``cost_total`` is the root's cost, quantity times ``cost_price``, rounded."""
+
+LINE_COLUMNS_BEFORE_LEVELS: Final = LINE_COLUMNS[:20]
+"""The columns of lines that were frozen before they held the levels of the tree."""
 
 ORGANISATION_COLUMNS: Final = (
     "id", "parent", "type", "name", "billing_id", "location", "language", "currency",

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from tallyport.contracts.base import Contract, Count, Currency, Identifier, Text
+from tallyport.contracts.currencies import ConversionRate
 from tallyport.contracts.pricing import FlatPrice, PriceModel, number_properties, takes_unit_price
 from tallyport.contracts.rules import NonBillableRule
 from tallyport.contracts.units import Conversion, CounterQuantity, DescriptionPattern, Quantity, fields_of
@@ -40,13 +41,17 @@ class Plan(Contract):
 
 
 class Override(Contract):
-    """Other values of a plan's properties for one organisation (and all below it) or for one location."""
+    """Other values of a plan's properties for one organisation (and all below it) or for one location.
+
+    ``currency`` is that of the amounts among them; left out, the plan's.
+    """
 
     TYPE: ClassVar[str] = CATALOG_TYPE
 
     plan: Identifier
     organisation: Identifier | None = None
     location: Identifier | None = None
+    currency: Currency | None = None
     properties: Annotated[Properties, Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -131,6 +136,8 @@ class CatalogDocument(Contract):
     services: Annotated[list[Service], Field(min_length=1)]
     non_billable: list[NonBillableRule] | None = None
     """All rules, in the order in which they are tried; left out, they stay as they are."""
+    conversion_rates: list[ConversionRate] | None = None
+    """All rates at which prices may be converted; left out, they stay as they are."""
 
 
 class ServiceChanged(Contract):
@@ -159,7 +166,7 @@ class PlanChanged(Contract):
 
 
 class OverridesChanged(Contract):
-    """All property values one level says for a plan; empty when it says none any more.
+    """All property values one level says for a plan, with their currency if not the plan's; empty when it says none.
 
     Key ``override:<plan>:organisation:<id>`` or ``override:<plan>:location:<id>``.
     """
@@ -170,6 +177,7 @@ class OverridesChanged(Contract):
     plan: Identifier
     level: Literal["organisation", "location"]
     level_id: Identifier
+    currency: Currency | None = None
     properties: Properties
 
 
@@ -184,6 +192,24 @@ class SchemaPublished(Contract):
     units: list[BillingUnit]
 
 
+class RulesChanged(Contract):
+    """All rules about what is counted and not charged, in order. Key ``non_billable``."""
+
+    TYPE: ClassVar[str] = CATALOG_TYPE
+
+    kind: Literal["non_billable"] = "non_billable"
+    rules: list[NonBillableRule]
+
+
+class RatesChanged(Contract):
+    """All rates at which prices may be converted. Key ``conversion_rates``."""
+
+    TYPE: ClassVar[str] = CATALOG_TYPE
+
+    kind: Literal["conversion_rates"] = "conversion_rates"
+    rates: list[ConversionRate]
+
+
 class CatalogRemoval(Contract):
     """A plan or service that is no longer in the catalogue."""
 
@@ -194,4 +220,4 @@ class CatalogRemoval(Contract):
     deleted: Literal[True] = True
 
 
-CatalogChange = ServiceChanged | PlanChanged | OverridesChanged | SchemaPublished
+CatalogChange = ServiceChanged | PlanChanged | OverridesChanged | SchemaPublished | RulesChanged | RatesChanged

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tallyport.contracts.catalog import CatalogDocument, Service
+from tallyport.contracts.currencies import ConversionRate
 from tallyport.contracts.rules import NonBillableRule
 from tallyport.contracts.units import CounterQuantity
-from tallyport.money import NotANumberError, parse_decimal
+from tallyport.money import NotANumberError, parse_decimal, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,11 @@ def _price_faults(place: str, properties: dict[str, str], prices: set[str]) -> I
             yield Fault(f"{place}.{name}", str(error))
 
 
+def rate_faults(rates: Sequence[ConversionRate]) -> Iterator[Fault]:
+    """What is wrong with the rates beyond their form: two of the same pair and day contradict each other."""
+    yield from _twice("conversion_rates", [rate.name for rate in rates])
+
+
 def rule_faults(rules: Sequence[NonBillableRule], plans: Mapping[str, set[str]]) -> Iterator[Fault]:
     """What is wrong with the rules about lines that are not charged; ``plans`` are those of each service."""
     yield from _twice("non_billable", [rule.id for rule in rules])
@@ -120,7 +126,8 @@ def entries(service: Service) -> dict[str, str]:
     for override in service.overrides:
         level = f"organisation:{override.organisation}" if override.organisation else f"location:{override.location}"
         properties = ", ".join(f"{name}={value}" for name, value in sorted(override.properties.items()))
-        found[f"override:{override.plan}:{level}"] = properties
+        money = f"({override.currency}) " if override.currency is not None else ""
+        found[f"override:{override.plan}:{level}"] = money + properties
     for unit in service.billing_units:
         found[f"draft_unit:{service.id}:{unit.id}"] = unit.model_dump_json()
     return found
@@ -135,6 +142,11 @@ def rule_differences(old: Sequence[NonBillableRule], new: Sequence[NonBillableRu
     """What becomes different when ``new`` are the rules; their order is part of what they say."""
     return _compared(*({f"non_billable:{rule.id}": f"{rank}. {rule.model_dump_json(exclude_none=True)}"
                         for rank, rule in enumerate(rules, start=1)} for rules in (old, new)))  # fmt: skip
+
+
+def rate_differences(old: Sequence[ConversionRate], new: Sequence[ConversionRate]) -> list[CatalogDifference]:
+    """What becomes different when ``new`` are the rates."""
+    return _compared(*({f"conversion_rate:{rate.name}": plain(rate.rate) for rate in rates} for rates in (old, new)))
 
 
 def _compared(before: dict[str, str], after: dict[str, str]) -> list[CatalogDifference]:

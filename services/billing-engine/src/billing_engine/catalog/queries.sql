@@ -19,9 +19,9 @@ GROUP BY p.id ORDER BY p.id
 
 -- name: overrides
 -- Everything said about plans at a level of the tree or for a location.
-SELECT o.plan, p.service, o.level, o.level_id, jsonb_object_agg(o.name, o.value) AS properties
+SELECT o.plan, p.service, o.level, o.level_id, o.currency, jsonb_object_agg(o.name, o.value) AS properties
 FROM plan_override o JOIN plan p ON p.id = o.plan
-GROUP BY o.plan, p.service, o.level, o.level_id ORDER BY o.plan, o.level DESC, o.level_id
+GROUP BY o.plan, p.service, o.level, o.level_id, o.currency ORDER BY o.plan, o.level DESC, o.level_id
 
 -- name: drafts
 -- The billing units being edited.
@@ -39,6 +39,19 @@ DELETE FROM non_billable_rule
 -- Enter a rule in its place.
 INSERT INTO non_billable_rule (rank, id, reason, organisation, service, plan, user_pattern, status, valid_from, valid_to)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
+-- name: rates
+-- The rates at which amounts are converted.
+SELECT from_currency, to_currency, rate, valid_from FROM conversion_rate ORDER BY from_currency, to_currency, valid_from
+
+-- name: clear_rates
+-- Make way for the rates as the document has them.
+DELETE FROM conversion_rate
+
+-- name: put_rates
+-- The rates.
+INSERT INTO conversion_rate (from_currency, to_currency, rate, valid_from)
+SELECT * FROM unnest($1::text[], $2::text[], $3::numeric[], $4::date[])
 
 -- name: plan_owners
 -- Which service these plans belong to now.
@@ -81,7 +94,8 @@ DELETE FROM plan_override o USING plan p WHERE p.id = o.plan AND p.service = $1
 
 -- name: put_override
 -- What one level says about a plan.
-INSERT INTO plan_override (plan, level, level_id, name, value) SELECT $1, $2, $3, * FROM unnest($4::text[], $5::text[])
+INSERT INTO plan_override (plan, level, level_id, currency, name, value)
+SELECT $1, $2, $3, $4, * FROM unnest($5::text[], $6::text[])
 
 -- name: put_draft
 -- The billing units as edited; a transfer does not see them until they are published.

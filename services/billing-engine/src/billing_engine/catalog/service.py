@@ -10,13 +10,24 @@ from tallyport.contracts.catalog import (
     CatalogRemoval,
     OverridesChanged,
     PlanChanged,
+    RatesChanged,
+    RulesChanged,
     Service,
     ServiceChanged,
 )
 from tallyport.messaging.unit_of_work import UnitOfWork
 
 from billing_engine.catalog import store
-from billing_engine.catalog.model import CatalogDifference, Fault, differences, faults, rule_differences, rule_faults
+from billing_engine.catalog.model import (
+    CatalogDifference,
+    Fault,
+    differences,
+    faults,
+    rate_differences,
+    rate_faults,
+    rule_differences,
+    rule_faults,
+)
 
 TOPIC = "catalog.changes"
 
@@ -32,8 +43,10 @@ class InvalidCatalogError(ValueError):
 async def read(connection: Any) -> CatalogDocument | None:
     """The catalogue as a document; None while there is none."""
     services = await store.read_services(connection)
-    rules = await store.read_rules(connection)
-    return CatalogDocument(services=list(services.values()), non_billable=rules or None) if services else None
+    if not services:
+        return None
+    rules, rates = await store.read_rules(connection), await store.read_rates(connection)
+    return CatalogDocument(services=list(services.values()), non_billable=rules or None, conversion_rates=rates or None)
 
 
 async def compare(connection: Any, document: CatalogDocument) -> list[CatalogDifference]:
@@ -47,6 +60,8 @@ async def compare(connection: Any, document: CatalogDocument) -> list[CatalogDif
     found = [one for service in document.services for one in differences(stored.get(service.id), service)]
     if document.non_billable is not None:
         found += rule_differences(await store.read_rules(connection), document.non_billable)
+    if document.conversion_rates is not None:
+        found += rate_differences(await store.read_rates(connection), document.conversion_rates)
     return found
 
 
@@ -67,12 +82,27 @@ async def apply(uow: UnitOfWork, document: CatalogDocument) -> list[CatalogDiffe
             gone = await store.replace_service(uow.connection, service)
             _publish(uow, old, service, gone, {one.entity for one in found})
         changes += found
-    if document.non_billable is not None:
-        found = rule_differences(await store.read_rules(uow.connection), document.non_billable)
-        if found:
-            await store.replace_rules(uow.connection, document.non_billable)
-        changes += found
-    return changes
+    return changes + await _apply_rules(uow, document) + await _apply_rates(uow, document)
+
+
+async def _apply_rules(uow: UnitOfWork, document: CatalogDocument) -> list[CatalogDifference]:
+    if document.non_billable is None:
+        return []
+    found = rule_differences(await store.read_rules(uow.connection), document.non_billable)
+    if found:
+        await store.replace_rules(uow.connection, document.non_billable)
+        uow.publish(TOPIC, key="non_billable", data=RulesChanged(rules=document.non_billable))
+    return found
+
+
+async def _apply_rates(uow: UnitOfWork, document: CatalogDocument) -> list[CatalogDifference]:
+    if document.conversion_rates is None:
+        return []
+    found = rate_differences(await store.read_rates(uow.connection), document.conversion_rates)
+    if found:
+        await store.replace_rates(uow.connection, document.conversion_rates)
+        uow.publish(TOPIC, key="conversion_rates", data=RatesChanged(rates=document.conversion_rates))
+    return found
 
 
 async def _check(connection: Any, document: CatalogDocument) -> None:
@@ -83,6 +113,7 @@ async def _check(connection: Any, document: CatalogDocument) -> None:
             owner = owners.get(plan.id, service.id)
             if owner != service.id:
                 found.append(Fault(f"services.{i}.plans.{j}.id", f"plan {plan.id!r} belongs to service {owner!r}"))
+    found += rate_faults(document.conversion_rates or [])
     if document.non_billable:
         plans = {name: {plan.id for plan in one.plans} for name, one in (await store.read_services(connection)).items()}
         plans |= {one.id: {plan.id for plan in one.plans} for one in document.services}
@@ -102,14 +133,20 @@ def _publish(uow: UnitOfWork, old: Service | None, new: Service, gone: Sequence[
             uow.publish(TOPIC, key=f"plan:{plan.id}", data=data)
     for plan_id in gone:
         uow.publish(TOPIC, key=f"plan:{plan_id}", data=CatalogRemoval(kind="plan", id=plan_id))
-    after = {_level(o.plan, o.organisation, o.location): o.properties for o in new.overrides}
+    after = {_level(o.plan, o.organisation, o.location): o for o in new.overrides}
     before = [_level(o.plan, o.organisation, o.location) for o in old.overrides] if old is not None else []
     for plan_id, level, level_id in {*after, *before}:
         key = f"override:{plan_id}:{level}:{level_id}"
         if key in changed:
-            properties = after.get((plan_id, level, level_id), {})
+            said = after.get((plan_id, level, level_id))
             data_changed = OverridesChanged.model_validate(
-                {"plan": plan_id, "level": level, "level_id": level_id, "properties": properties}
+                {
+                    "plan": plan_id,
+                    "level": level,
+                    "level_id": level_id,
+                    "currency": said.currency if said is not None else None,
+                    "properties": said.properties if said is not None else {},
+                }
             )
             uow.publish(TOPIC, key=key, data=data_changed)
 

@@ -6,6 +6,7 @@ import json
 from typing import Any, Final
 
 from tallyport.contracts.catalog import BillingUnit, Counter, Override, Plan, Service
+from tallyport.contracts.currencies import ConversionRate
 from tallyport.contracts.rules import NonBillableRule
 from tallyport.postgres.queries import load_queries
 
@@ -45,7 +46,7 @@ async def read_services(connection: Connection) -> dict[str, Service]:
     for row in await connection.fetch(_QUERIES["overrides"]):
         level = {row["level"]: row["level_id"]}
         found[row["service"]]["overrides"].append(
-            Override(plan=row["plan"], properties=json.loads(row["properties"]), **level)
+            Override(plan=row["plan"], currency=row["currency"], properties=json.loads(row["properties"]), **level)
         )
     for row in await connection.fetch(_QUERIES["drafts"]):
         found[row["service"]]["billing_units"] = [BillingUnit(**unit) for unit in json.loads(row["units"])]
@@ -66,6 +67,34 @@ async def replace_rules(connection: Connection, rules: list[NonBillableRule]) ->
         await connection.execute(
             _QUERIES["put_rule"], rank, rule.id, rule.reason, *criteria, rule.valid_from, rule.valid_to
         )
+
+
+async def read_rates(connection: Connection) -> list[ConversionRate]:
+    """The rates at which amounts are converted, ordered."""
+    rows = await connection.fetch(_QUERIES["rates"])
+    return [
+        ConversionRate.model_validate(
+            {
+                "from": row["from_currency"],
+                "to": row["to_currency"],
+                "rate": row["rate"],
+                "valid_from": row["valid_from"],
+            }
+        )
+        for row in rows
+    ]
+
+
+async def replace_rates(connection: Connection, rates: list[ConversionRate]) -> None:
+    """Make ``rates`` all there are."""
+    await connection.execute(_QUERIES["clear_rates"])
+    await connection.execute(
+        _QUERIES["put_rates"],
+        [one.from_currency for one in rates],
+        [one.to_currency for one in rates],
+        [one.rate for one in rates],
+        [one.valid_from for one in rates],
+    )
 
 
 async def plan_owners(connection: Connection, plan_ids: list[str]) -> dict[str, str]:
@@ -97,6 +126,7 @@ async def replace_service(connection: Connection, service: Service) -> list[str]
             override.plan,
             level,
             override.organisation or override.location,
+            override.currency,
             *_pairs(override.properties),
         )
     units = json.dumps([unit.model_dump() for unit in service.billing_units])

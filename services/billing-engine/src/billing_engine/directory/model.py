@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -77,6 +77,14 @@ def parent_key(entity: Entity) -> str | None:
             return f"subscription:{subscription}"
         case _:
             assert_never(entity)
+
+
+def way_up(organisation: str, parents: Mapping[str, str]) -> list[str]:
+    """The organisation and those above it, each once."""
+    found = [organisation]
+    while (parent := parents.get(found[-1])) is not None and parent not in found:
+        found.append(parent)
+    return found
 
 
 def by_readiness(changes: Iterable[Change], known: set[str]) -> tuple[list[Change], list[Change]]:

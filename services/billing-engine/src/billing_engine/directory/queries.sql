@@ -8,14 +8,14 @@ SELECT b.id, b.kind, b.object_no, b.customer_no, o.id AS customer_id
 FROM billable_object b JOIN organisation o ON o.organisation_no = b.customer_no
 WHERE b.id = ANY ($1::text[])
 
--- name: ancestors
--- Each of these organisations with everything above it, itself included.
-WITH RECURSIVE up (start, id) AS (
-    SELECT id, id FROM organisation WHERE id = ANY ($1::text[])
+-- name: parents_upwards
+-- These organisations and everything above them, each with its parent.
+WITH RECURSIVE up (id, parent) AS (
+    SELECT id, parent FROM organisation WHERE id = ANY ($1::text[])
     UNION
-    SELECT up.start, o.parent FROM up JOIN organisation o ON o.id = up.id WHERE o.parent IS NOT NULL
+    SELECT o.id, o.parent FROM up JOIN organisation o ON o.id = up.parent
 )
-SELECT start, id FROM up
+SELECT id, parent FROM up WHERE parent IS NOT NULL
 
 -- name: upsert_organisations
 -- Enter organisations, or what is new about them.

@@ -18,6 +18,7 @@ from billing_engine.directory.model import (
     in_kind,
     newest,
     parent_key,
+    way_up,
 )
 
 NewObjects = Callable[[UnitOfWork, Sequence[str]], Awaitable[None]]
@@ -52,7 +53,12 @@ class DirectoryService:
             return
         await store.forget_waiting(uow.connection, list(latest))
         await store.remove(uow.connection, [change for change in latest.values() if change.entity is None])
-        pending = [change for change in latest.values() if change.entity is not None]
+        pending = []
+        for change in latest.values():
+            if change.entity is not None and parent_key(change.entity) == change.key:
+                await _refuse(uow, change, f"parent: {change.id!r} is its own; a tree has no cycles")
+            elif change.entity is not None:
+                pending.append(change)
         while pending:
             ready, pending = by_readiness(pending, await self._known_parents(uow, pending))
             if not ready:
@@ -94,15 +100,19 @@ class DirectoryService:
 
     async def _without_cycles(self, uow: UnitOfWork, changes: list[Change]) -> list[Change]:
         """Refuse an organisation that would end up above itself."""
-        parents = [c.entity.parent for c in changes if isinstance(c.entity, Organisation) and c.entity.parent]
-        above = await store.ancestors(uow.connection, parents) if parents else {}
+        named = [c.entity.parent for c in changes if isinstance(c.entity, Organisation) and c.entity.parent]
+        parents = await store.parents_upwards(uow.connection, named) if named else {}
         kept: list[Change] = []
         for change in changes:
             parent = change.entity.parent if isinstance(change.entity, Organisation) else None
-            if parent is not None and change.id in above.get(parent, set()):
+            if parent is not None and change.id in way_up(parent, parents):
                 await _refuse(uow, change, f"parent: {parent!r} is below {change.id!r} already; a tree has no cycles")
-            else:
-                kept.append(change)
+                continue
+            kept.append(change)
+            # Two changes of one poll may make a circle that neither would make alone.
+            parents.pop(change.id, None)
+            if parent is not None:
+                parents[change.id] = parent
         return kept
 
     async def _without_strangers(self, uow: UnitOfWork, changes: list[Change], kind: str) -> list[Change]:

@@ -49,12 +49,10 @@ async def known_objects(connection: Connection, ids: Sequence[str]) -> dict[str,
     return {row["id"]: KnownObject(row["kind"], row["customer_id"]) for row in rows}
 
 
-async def ancestors(connection: Connection, ids: Sequence[str]) -> dict[str, set[str]]:
-    """For each of ``ids`` the ids of everything above it, itself included."""
-    found: dict[str, set[str]] = {}
-    for row in await connection.fetch(_QUERIES["ancestors"], list(ids)):
-        found.setdefault(row["start"], set()).add(row["id"])
-    return found
+async def parents_upwards(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """The parent of each of ``ids`` and of everything above them."""
+    rows = await connection.fetch(_QUERIES["parents_upwards"], list(ids))
+    return {row["id"]: row["parent"] for row in rows}
 
 
 async def upsert_organisations(connection: Connection, changes: Sequence[Change]) -> None:

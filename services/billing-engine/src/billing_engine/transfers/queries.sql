@@ -142,11 +142,18 @@ CREATE TEMPORARY TABLE work_ancestor (
     PRIMARY KEY (customer_no, level)
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE work_price_group (
-    group_no int PRIMARY KEY, customer_no int NOT NULL, currency text, location text
+    group_no int PRIMARY KEY, customer_no int NOT NULL, from_level int NOT NULL, currency text, location text
+) ON COMMIT DROP;
+CREATE TEMPORARY TABLE work_group_level (
+    group_no int NOT NULL, n int NOT NULL, level_group_no int NOT NULL, PRIMARY KEY (group_no, n)
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE work_override (
-    group_no int NOT NULL, plan text NOT NULL, name text NOT NULL, value text NOT NULL, source text NOT NULL,
+    group_no int NOT NULL, plan text NOT NULL, name text NOT NULL, value text NOT NULL, source text NOT NULL, currency text,
     PRIMARY KEY (group_no, plan, name)
+) ON COMMIT DROP;
+CREATE TEMPORARY TABLE work_conversion (
+    from_currency text NOT NULL, to_currency text NOT NULL, rate numeric NOT NULL, note text NOT NULL,
+    PRIMARY KEY (from_currency, to_currency)
 ) ON COMMIT DROP
 
 -- name: published_units
@@ -210,7 +217,7 @@ WITH heard AS (
     FROM heard h JOIN organisation o ON o.organisation_no = h.customer_no LEFT JOIN own ON own.id = o.id
 ), price_group AS (
     INSERT INTO work_price_group
-    SELECT DISTINCT ON (group_no) group_no, customer_no, currency, location FROM grouped ORDER BY group_no, customer_no
+    SELECT DISTINCT ON (group_no) group_no, customer_no, 0, currency, location FROM grouped ORDER BY group_no, customer_no
 )
 INSERT INTO work_customer
 SELECT customer_no, row_number() OVER (ORDER BY g.id COLLATE "C"), group_no, g.id, to_json(g.id)::text, g.name,
@@ -219,19 +226,47 @@ FROM grouped g LEFT JOIN (
     SELECT customer_no, min(name) AS name FROM site WHERE removed_at IS NULL GROUP BY customer_no HAVING count(*) = 1
 ) s USING (customer_no)
 
+-- name: fill_work_level
+-- The organisations between the root and the customers of a price group, the root's child first: each pays the one above it
+-- by what it hears itself, in the customers' currency and at their location. So it is a price group too; groups of customers
+-- that have it above them, with the same currency and location, share it.
+WITH above AS (
+    SELECT g.group_no, g.customer_no, a.level, a.organisation, g.currency, g.location,
+           max(a.level) OVER (PARTITION BY g.group_no) - a.level AS n
+    FROM work_price_group g JOIN work_ancestor a USING (customer_no)
+), paying AS (
+    SELECT *, (SELECT max(group_no) FROM work_price_group) + dense_rank() OVER (ORDER BY organisation, currency, location)
+           AS level_group_no
+    FROM above WHERE level > 0 AND n > 0
+), level_group AS (
+    INSERT INTO work_price_group
+    SELECT DISTINCT ON (level_group_no) level_group_no, customer_no, level, currency, location
+    FROM paying ORDER BY level_group_no, customer_no
+)
+INSERT INTO work_group_level SELECT group_no, n, level_group_no FROM paying
+
 -- name: fill_work_override
--- What each price group hears of each property: the nearest override, from the customer upwards, then the location.
+-- What each price group hears of each property: the nearest override, from its own level upwards, then the location.
 WITH said AS (
-    SELECT o.plan, o.name, o.value, g.group_no, a.level AS rank, 'organisation:' || o.level_id AS source
-    FROM plan_override o JOIN work_ancestor a ON a.organisation = o.level_id JOIN work_price_group g USING (customer_no)
+    SELECT o.plan, o.name, o.value, g.group_no, a.level AS rank, 'organisation:' || o.level_id AS source, o.currency
+    FROM plan_override o JOIN work_ancestor a ON a.organisation = o.level_id
+    JOIN work_price_group g ON g.customer_no = a.customer_no AND g.from_level <= a.level
     WHERE o.level = 'organisation'
     UNION ALL
-    SELECT o.plan, o.name, o.value, g.group_no, 1000, 'location:' || o.level_id
+    SELECT o.plan, o.name, o.value, g.group_no, 1000, 'location:' || o.level_id, o.currency
     FROM plan_override o JOIN work_price_group g ON g.location = o.level_id WHERE o.level = 'location'
 )
 INSERT INTO work_override
-SELECT DISTINCT ON (group_no, plan, name) group_no, plan, name, value, source
+SELECT DISTINCT ON (group_no, plan, name) group_no, plan, name, value, source, currency
 FROM said ORDER BY group_no, plan, name, rank
+
+-- name: fill_work_conversion
+-- The rates of the usage day $1: of each pair the newest that is valid. None is turned round or made of two others.
+INSERT INTO work_conversion
+SELECT DISTINCT ON (from_currency, to_currency) from_currency, to_currency, rate,
+       'converted:' || from_currency || '>' || to_currency || ':' || rate || ':' || valid_from
+FROM conversion_rate WHERE valid_from <= $1::date
+ORDER BY from_currency, to_currency, valid_from DESC
 
 -- name: has_rules
 -- Whether anything may be counted without being charged.
@@ -269,7 +304,7 @@ ORDER BY t.object_no, r.rank
 
 -- name: analyse_work
 -- The planner has to know how large the tables are.
-ANALYZE work_unit, work_amount, work_customer, work_price_group, work_override, work_exempt
+ANALYZE work_unit, work_amount, work_customer, work_price_group, work_group_level, work_override, work_conversion, work_exempt
 
 -- name: customers_in_order
 -- The customers, as reports order them.
@@ -334,20 +369,37 @@ WITH usage AS (
         JOIN work_customer c ON c.customer_no = j.customer_no
         JOIN work_unit u ON u.service = j.service AND u.kind = j.kind
     ) billed
-), used AS MATERIALIZED (
+), billed_by AS MATERIALIZED (
     SELECT DISTINCT group_no, unit_no, plan FROM item
+), used AS MATERIALIZED (
+    -- Everybody who pays for it: the customers, and the levels above them. The currency is the one that is billed.
+    SELECT paid.*, p.id AS plan_id, p.name AS plan_name, p.currency AS plan_currency,
+           coalesce(g.currency, p.currency, 'XXX') AS currency
+    FROM (
+        SELECT * FROM billed_by
+        UNION
+        SELECT l.level_group_no, b.unit_no, b.plan FROM billed_by b JOIN work_group_level l USING (group_no)
+    ) paid
+    JOIN work_price_group g USING (group_no)
+    JOIN work_unit u USING (unit_no)
+    LEFT JOIN plan p ON p.id = paid.plan AND p.service = u.service
 ), amount AS (
-    -- What the price models name, by the same rule as the prices below.
+    -- What the price models name, by the same rule as the prices below. Allowances and sizes are no money.
     SELECT used.group_no, used.unit_no, used.plan, a.n, a.part, coalesce(a.number, o.value, p.value) AS text,
            CASE WHEN a.number IS NOT NULL THEN 'unit' WHEN o.value IS NOT NULL THEN o.source
-                WHEN p.value IS NOT NULL THEN 'plan' END AS source
+                WHEN p.value IS NOT NULL THEN 'plan' END AS source,
+           CASE WHEN a.part NOT IN ('up_to', 'size') THEN CASE WHEN a.number IS NULL AND o.value IS NOT NULL
+               THEN coalesce(o.currency, used.plan_currency) ELSE used.plan_currency END END AS value_currency, used.currency
     FROM used
     JOIN work_amount a USING (unit_no)
-    LEFT JOIN work_override o ON (o.group_no, o.plan, o.name) = (used.group_no, used.plan, a.name)
-    LEFT JOIN plan_property p ON (p.plan, p.name) = (used.plan, a.name)
+    LEFT JOIN work_override o ON (o.group_no, o.plan, o.name) = (used.group_no, used.plan_id, a.name)
+    LEFT JOIN plan_property p ON (p.plan, p.name) = (used.plan_id, a.name)
+), amount_said AS (
+    SELECT a.*, CASE WHEN text ~ '^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)$' AND length(text) <= 40 THEN text::numeric END AS said,
+           a.value_currency <> a.currency AS foreign_value, c.rate, c.note
+    FROM amount a LEFT JOIN work_conversion c ON (c.from_currency, c.to_currency) = (a.value_currency, a.currency)
 ), amount_number AS (
-    SELECT *, CASE WHEN text ~ '^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)$' AND length(text) <= 40 THEN text::numeric END AS number
-    FROM amount
+    SELECT *, CASE WHEN foreign_value THEN said * rate ELSE said END AS number FROM amount_said
 ), tier AS (
     -- Each tier with its upper bound (inclusive; without one it has no end) and its price.
     SELECT group_no, unit_no, plan, n, max(greatest(number, 0)) FILTER (WHERE part = 'up_to' AND number IS NOT NULL) AS up_to,
@@ -374,72 +426,122 @@ WITH usage AS (
            bool_or(CASE part WHEN 'up_to' THEN text IS NULL WHEN 'size' THEN coalesce(number, 0) <= 0 ELSE number IS NULL END)
                AS incomplete,
            bool_or(part = 'up_to' AND text IS NOT NULL AND number IS NULL) AS unlimited,
-           string_agg(DISTINCT source COLLATE "C", ',' ORDER BY source COLLATE "C") AS sources
+           bool_or(foreign_value AND said IS NOT NULL AND rate IS NULL) AS other_currency,
+           string_agg(DISTINCT source COLLATE "C", ',' ORDER BY source COLLATE "C") AS sources,
+           string_agg(DISTINCT CASE WHEN foreign_value AND said IS NOT NULL THEN note END COLLATE "C", ' '
+               ORDER BY CASE WHEN foreign_value AND said IS NOT NULL THEN note END COLLATE "C") AS notes
     FROM amount_number GROUP BY group_no, unit_no, plan
 ), priced AS (
-    -- The nearest override, or else the plan's own value.
-    SELECT used.group_no, used.unit_no, used.plan, p.name AS plan_name, u.head_json, u.unit_code_json, u.model, u.factor,
-           u.description_format, v.name AS service_name,
-           coalesce(g.currency, p.currency, 'XXX') AS currency, g.currency <> p.currency AS other_currency,
-           coalesce(so.value, sp.value) AS sales_text,
+    -- The nearest override, or else the plan's own value, each with its currency.
+    SELECT used.group_no, used.unit_no, used.plan, used.plan_name, u.head_json, u.unit_code_json, u.model, u.factor,
+           u.description_format, v.name AS service_name, used.currency, coalesce(so.value, sp.value) AS sales_text,
            CASE WHEN so.value IS NOT NULL THEN so.source WHEN sp.value IS NOT NULL THEN 'plan' END AS source,
-           coalesce(co.value, cp.value) AS cost_text, coalesce(ko.value, kp.value) AS stock
+           CASE WHEN so.value IS NOT NULL THEN coalesce(so.currency, used.plan_currency) ELSE used.plan_currency END
+               AS sales_currency,
+           coalesce(co.value, cp.value) AS cost_text,
+           CASE WHEN co.value IS NOT NULL THEN coalesce(co.currency, used.plan_currency) ELSE used.plan_currency END
+               AS cost_currency,
+           coalesce(ko.value, kp.value) AS stock
     FROM used
-    JOIN work_price_group g USING (group_no)
     JOIN work_unit u USING (unit_no)
     LEFT JOIN service v ON v.id = u.service
-    LEFT JOIN plan p ON p.id = used.plan AND p.service = u.service
-    LEFT JOIN work_override so ON (so.group_no, so.plan, so.name) = (used.group_no, used.plan, u.price_name)
-    LEFT JOIN work_override co ON (co.group_no, co.plan, co.name) = (used.group_no, used.plan, u.cost_name)
-    LEFT JOIN work_override ko ON (ko.group_no, ko.plan, ko.name) = (used.group_no, used.plan, u.stock_name)
-    LEFT JOIN plan_property sp ON (sp.plan, sp.name) = (used.plan, u.price_name)
-    LEFT JOIN plan_property cp ON (cp.plan, cp.name) = (used.plan, u.cost_name)
-    LEFT JOIN plan_property kp ON (kp.plan, kp.name) = (used.plan, u.stock_name)
-), numbered AS (
+    LEFT JOIN work_override so ON (so.group_no, so.plan, so.name) = (used.group_no, used.plan_id, u.price_name)
+    LEFT JOIN work_override co ON (co.group_no, co.plan, co.name) = (used.group_no, used.plan_id, u.cost_name)
+    LEFT JOIN work_override ko ON (ko.group_no, ko.plan, ko.name) = (used.group_no, used.plan_id, u.stock_name)
+    LEFT JOIN plan_property sp ON (sp.plan, sp.name) = (used.plan_id, u.price_name)
+    LEFT JOIN plan_property cp ON (cp.plan, cp.name) = (used.plan_id, u.cost_name)
+    LEFT JOIN plan_property kp ON (kp.plan, kp.name) = (used.plan_id, u.stock_name)
+), said AS (
     SELECT *,
            CASE WHEN sales_text ~ '^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)$' AND length(sales_text) <= 40
-                 AND other_currency IS NOT TRUE AND model IS NULL THEN sales_text::numeric END AS sales,
+                 AND model IS NULL THEN sales_text::numeric END AS sales_said,
            CASE WHEN cost_text ~ '^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)$' AND length(cost_text) <= 40
-                 AND other_currency IS NOT TRUE THEN cost_text::numeric END AS cost
+                THEN cost_text::numeric END AS cost_said
     FROM priced
-), rated AS (
-    SELECT r.*, w.ceilings, w.floors, w.feet, w.prices, x.package_size, x.minimum, x.maximum,
+), numbered AS (
+    SELECT s.*, CASE WHEN sales_currency <> currency THEN sales_said * sc.rate ELSE sales_said END AS sales,
+           CASE WHEN cost_currency <> currency THEN cost_said * cc.rate ELSE cost_said END AS cost, sc.note,
+           sales_currency <> currency AND sales_said IS NOT NULL AND sc.rate IS NULL AS other_currency
+    FROM said s
+    LEFT JOIN work_conversion sc ON (sc.from_currency, sc.to_currency) = (s.sales_currency, s.currency)
+    LEFT JOIN work_conversion cc ON (cc.from_currency, cc.to_currency) = (s.cost_currency, s.currency)
+), rated AS MATERIALIZED (
+    SELECT r.group_no, r.unit_no, r.plan, r.plan_name, r.head_json, r.unit_code_json, r.model, r.factor, r.description_format,
+           r.currency, r.sales, r.cost, r.stock, w.ceilings, w.floors, w.feet, w.prices, x.package_size, x.minimum, x.maximum,
            ARRAY[service_name, coalesce(plan_name, plan), coalesce(stock, '')] AS rate_names,
-           CASE WHEN x.incomplete IS NULL THEN sales IS NULL ELSE x.incomplete OR other_currency IS TRUE END AS no_price,
+           CASE WHEN x.incomplete IS NULL THEN sales IS NULL ELSE x.incomplete END AS no_price,
+           CASE WHEN x.incomplete IS NULL THEN r.other_currency ELSE x.other_currency END AS other_currency,
            CASE WHEN x.unlimited THEN 'unlimited' END AS unlimited,
-           CASE WHEN model IS NULL THEN source ELSE concat_ws(':', model, x.sources) END AS any_source
+           CASE WHEN model IS NOT NULL THEN concat_ws(' ', concat_ws(':', model, x.sources), x.notes)
+                WHEN sales_currency <> currency AND sales IS NOT NULL THEN concat_ws(' ', source, r.note)
+                ELSE source END AS any_source,
+           coalesce(m.digits, 2) AS digits
     FROM numbered r
     LEFT JOIN model w USING (group_no, unit_no, plan)
     LEFT JOIN whole_model x USING (group_no, unit_no, plan)
+    LEFT JOIN unnest($4::text[], $5::int[]) AS m (code, digits) ON m.code = r.currency
+), level_rate AS (
+    -- What the levels above a price group pay, the root's child first; a level without a price is written -.
+    SELECT b.group_no, b.unit_no, b.plan, count(*)::int AS levels, bool_or(r.no_price) AS gap,
+           array_agg(r.sales ORDER BY l.n) AS sales,
+           string_agg(coalesce(r.sales::text, '-'), ' ' ORDER BY l.n) AS prices,
+           string_agg(coalesce(round(r.sales, r.digits)::text, '-'), ' ' ORDER BY l.n) AS totals_of_one,
+           string_agg(CASE WHEN r.no_price THEN '-' ELSE round(0, r.digits)::text END, ' ' ORDER BY l.n) AS totals_of_none,
+           string_agg(round(0, r.digits)::text, ' ' ORDER BY l.n) AS nothing,
+           array_agg(ROW(l.n, r.sales, r.no_price, r.ceilings, r.floors, r.feet, r.prices, r.package_size, r.minimum, r.maximum))
+               AS rungs
+    FROM billed_by b
+    JOIN work_group_level l USING (group_no)
+    JOIN rated r ON (r.group_no, r.unit_no, r.plan) = (l.level_group_no, b.unit_no, b.plan)
+    GROUP BY b.group_no, b.unit_no, b.plan
 ), rate AS MATERIALIZED (
     -- With the JSON that all lines of a rate share, ready to be put between what differs from line to line.
-    SELECT group_no, unit_no, plan, sales, ceilings, floors, feet, prices, package_size, minimum, maximum,
-           coalesce(m.digits, 2) AS digits, r.currency, no_price, factor, description_format, rate_names,
-           concat_ws(' ', CASE WHEN no_price THEN 'no_price' END, CASE WHEN other_currency THEN 'other_currency' END, unlimited)
-               AS flags,
-           concat_ws(' ', 'no_data', CASE WHEN no_price THEN 'no_price' END, CASE WHEN other_currency THEN 'other_currency' END,
-               unlimited) AS flags_without_data,
+    SELECT group_no, unit_no, plan, r.sales, r.cost, ceilings, floors, feet, r.prices, package_size, minimum, maximum,
+           digits, r.currency, no_price, factor, description_format, rate_names,
+           coalesce(l.levels, 0) AS levels, l.sales AS level_sales, l.nothing,
+           -- What takes more than a multiplication a level, or many of them, is worked out level by level.
+           CASE WHEN floors IS NOT NULL OR l.levels > 4 THEN l.rungs END AS rungs,
+           concat_ws(' ', CASE WHEN no_price THEN 'no_price' END, CASE WHEN l.gap AND NOT no_price THEN 'no_level_price' END,
+               CASE WHEN other_currency THEN 'other_currency' END, unlimited) AS flags,
+           concat_ws(' ', 'no_data', CASE WHEN no_price THEN 'no_price' END, CASE WHEN l.gap AND NOT no_price THEN 'no_level_price' END,
+               CASE WHEN other_currency THEN 'other_currency' END, unlimited) AS flags_without_data,
            concat(',', head_json, ',') AS before_object,
            concat(',', coalesce(to_json(nullif(plan, ''))::text, 'null'), ',"line",null,') AS before_description,
            concat(',', to_json(coalesce(plan_name, plan)), ',', to_json(coalesce(stock, '')), ',', unit_code_json, ',"')
                AS before_quantity,
-           concat('",', coalesce('"' || sales || '"', 'null'), ',', coalesce('"' || cost || '"', 'null'), ',"') AS before_total,
+           concat('",', coalesce('"' || r.sales || '"', 'null'), ',', coalesce('"' || cost || '"', 'null'), ',"') AS before_total,
            concat('","', r.currency, '","') AS before_flags,
-           concat(',', coalesce(to_json(any_source)::text, 'null'), ']') AS after_source
-    FROM rated r LEFT JOIN unnest($4::text[], $5::int[]) AS m (code, digits) ON m.code = r.currency
+           s.before_levels,
+           -- A quantity that follows from the status is 1 or 0: then the totals of all levels are known beforehand.
+           concat(s.before_levels, l.totals_of_one, coalesce('","' || round(cost, digits) || '"]', '",null]')) AS end_of_one,
+           concat(s.before_levels, l.totals_of_none, coalesce('","' || round(0 * cost, digits) || '"]', '",null]'))
+               AS end_of_none
+    FROM billed_by
+    JOIN rated r USING (group_no, unit_no, plan)
+    LEFT JOIN level_rate l USING (group_no, unit_no, plan)
+    CROSS JOIN LATERAL (
+        SELECT concat(',', coalesce(to_json(any_source)::text, 'null'), ',',
+                      CASE WHEN model IS NULL THEN '"' || coalesce(l.prices, '') || '"' ELSE 'null' END, ',"') AS before_levels
+    ) s
 ), measured AS (
-    SELECT i.*, r.sales, r.ceilings, r.floors, r.feet, r.prices, r.package_size, r.minimum, r.maximum, r.digits, r.currency,
-           r.no_price, r.flags, r.flags_without_data, r.description_format, r.rate_names, r.before_object, r.before_description, r.before_quantity,
-           r.before_total, r.before_flags, r.after_source,
-           CASE WHEN r.factor IS NOT NULL THEN trim_scale(coalesce(q.value, 0) * r.factor)
-                WHEN i.quantity_source_json IS NOT NULL THEN coalesce(q.value, 0)
+    SELECT i.*, r.sales, r.cost, r.ceilings, r.floors, r.feet, r.prices, r.package_size, r.minimum, r.maximum, r.digits,
+           r.currency, r.no_price, r.flags, r.flags_without_data, r.description_format, r.rate_names, r.before_object,
+           r.before_description, r.before_quantity, r.before_total, r.before_flags, r.before_levels, r.end_of_one, r.end_of_none,
+           r.levels, r.level_sales, r.nothing, r.rungs,
+           CASE WHEN r.factor IS NOT NULL THEN trim_scale(coalesce(i.value, 0) * r.factor)
+                WHEN i.quantity_source_json IS NOT NULL THEN coalesce(i.value, 0)
                 WHEN i.status = 'NotProvisioned' THEN 0 ELSE 1 END AS quantity,
-           i.quantity_source_json IS NOT NULL AND q.value IS NULL AS no_data, e.flags AS exempt
-    FROM item i
+           i.quantity_source_json IS NOT NULL AND i.value IS NULL AS no_data
+    FROM (
+        SELECT i.*, q.value, e.flags AS exempt
+        FROM item i
+        LEFT JOIN work_exempt e ON e.object_no = i.object_no
+        LEFT JOIN usage_all q ON q.customer_no = i.customer_no AND q.object_no = i.object_no AND q.counter_no = i.counter_no
+                             AND q.aggregation = i.aggregation
+        -- Joined before the rates are: they make a row wide, and a join may have to copy it.
+        OFFSET 0
+    ) i
     JOIN rate r USING (group_no, unit_no, plan)
-    LEFT JOIN work_exempt e ON e.object_no = i.object_no
-    LEFT JOIN usage_all q ON q.customer_no = i.customer_no AND q.object_no = i.object_no AND q.counter_no = i.counter_no
-                         AND q.aggregation = i.aggregation
 ), modelled AS (
     -- What the models other than the plain flat price make of a quantity; null for the plain ones, which do not pay for it.
     SELECT m.*, c.amount
@@ -475,7 +577,40 @@ WITH usage AS (
                        ELSE to_json(format(description_format, names[1], names[2], names[3], names[4], rate_names[1],
                                            rate_names[2], rate_names[3]))::text END
                || before_quantity || quantity || before_total || total || before_flags || all_flags
-               || '",' || coalesce(quantity_source_json, '"status:' || status || '"') || after_source AS json
+               || '",' || coalesce(quantity_source_json, '"status:' || status || '"')
+               || CASE WHEN quantity_source_json IS NULL AND exempt IS NULL AND rungs IS NULL
+                       THEN CASE WHEN quantity = 1 THEN end_of_one ELSE end_of_none END
+                       ELSE before_levels
+                            || CASE WHEN levels = 0 THEN '' WHEN exempt IS NOT NULL THEN nothing
+                                    WHEN rungs IS NOT NULL THEN (
+                                        SELECT string_agg(coalesce(round(CASE
+                                                   WHEN r.no_price THEN NULL WHEN r.floors IS NULL THEN quantity * r.sales
+                                                   WHEN quantity <= 0 THEN 0
+                                                   ELSE greatest(least(r.feet[b.tier]
+                                                        + (a.counted - r.floors[b.tier]) * r.prices[b.tier], r.maximum), r.minimum)
+                                                   END, digits)::text, '-'), ' ' ORDER BY r.n)
+                                        FROM unnest(rungs) AS r (
+                                            n int, sales numeric, no_price boolean, ceilings numeric[], floors numeric[],
+                                            feet numeric[], prices numeric[], package_size numeric, minimum numeric, maximum numeric
+                                        )
+                                        CROSS JOIN LATERAL (
+                                            SELECT CASE WHEN r.package_size IS NULL THEN quantity
+                                                        WHEN r.package_size > 0 THEN div(quantity, r.package_size)
+                                                            + CASE WHEN mod(quantity, r.package_size) > 0 THEN 1 ELSE 0 END
+                                                   END AS counted
+                                        ) a
+                                        CROSS JOIN LATERAL (
+                                            SELECT 1 + cardinality(r.ceilings) - width_bucket(-a.counted, r.ceilings) AS tier
+                                        ) b
+                                    )
+                                    WHEN levels = 1 THEN coalesce(round(quantity * level_sales[1], digits)::text, '-')
+                                    ELSE concat_ws(' ', coalesce(round(quantity * level_sales[1], digits)::text, '-'),
+                                             coalesce(round(quantity * level_sales[2], digits)::text, '-'),
+                                             CASE WHEN levels > 2
+                                                  THEN coalesce(round(quantity * level_sales[3], digits)::text, '-') END,
+                                             CASE WHEN levels > 3
+                                                  THEN coalesce(round(quantity * level_sales[4], digits)::text, '-') END) END
+                            || coalesce('","' || round(quantity * cost, digits) || '"]', '",null]') END AS json
     FROM totalled
 ), part AS (
     SELECT part, min(customer_id COLLATE "C") AS first_key, count(*) AS row_count, string_agg(json, ',' ORDER BY n) AS rows
@@ -497,13 +632,13 @@ INSERT INTO batch_chunk (batch_date, revision, sequence, kind, first_key, row_co
 VALUES ($1, $2, $3, $4, $5, $6, decode($7, 'hex'), $8)
 
 -- name: compute_organisations
--- The tree as it is now, as JSON in parts of $1 rows.
+-- The tree as it is now, as JSON in parts of $1 rows. One that is removed is still on the way to the customers below it.
 WITH row AS (
     SELECT row_number() OVER (ORDER BY id COLLATE "C") AS n, id,
            '[' || concat_ws(',', to_json(id)::text, coalesce(to_json(parent)::text, 'null'), to_json(type)::text, to_json(name)::text,
                coalesce(to_json(billing_id)::text, 'null'), coalesce(to_json(location)::text, 'null'),
                coalesce(to_json(language)::text, 'null'), coalesce(to_json(currency)::text, 'null')) || ']' AS json
-    FROM organisation WHERE removed_at IS NULL
+    FROM organisation WHERE removed_at IS NULL OR id IN (SELECT organisation FROM work_ancestor)
 ), part AS (
     SELECT (n - 1) / $1::int AS part, min(id COLLATE "C") AS first_key, count(*) AS row_count,
            string_agg(json, ',' ORDER BY n) AS rows

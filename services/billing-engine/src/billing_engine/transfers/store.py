@@ -246,8 +246,9 @@ async def create_work(connection: Connection) -> None:
 async def fill_work(connection: Connection, schemas: Schemas, usage_day: date) -> list[int]:
     """Fill it with ``schemas`` and everything else lines are made of; the customers' numbers in report order."""
     await fill_units(connection, schemas, usage_day)
-    for name in ("fill_work_ancestor", "fill_work_customer", "fill_work_override"):
+    for name in ("fill_work_ancestor", "fill_work_customer", "fill_work_level", "fill_work_override"):
         await connection.execute(_QUERIES[name])
+    await connection.execute(_QUERIES["fill_work_conversion"], usage_day)
     if await connection.fetchval(_QUERIES["has_rules"]):
         await connection.execute(_QUERIES["fill_work_exempt"], usage_day)
     await connection.execute(_QUERIES["analyse_work"])

@@ -57,7 +57,7 @@ class Gate:
             if known.decision is not None:
                 self._announce(uow, known)
             return
-        quoted = await quote_for(uow.connection, request.customer, request.items)
+        quoted = await quote_for(uow.connection, request.customer, request.items, uow.now().date())
         await store.put(
             uow.connection,
             request,
@@ -121,7 +121,7 @@ class Gate:
             await confirmations.close(uow, question.id, state="declined", by=by)
             await self._decide(uow, question.request, "declined", Reason.DECLINED, question.quote)
             return Answered("declined")
-        quoted = await quote_for(uow.connection, known.request.customer, known.request.items)
+        quoted = await quote_for(uow.connection, known.request.customer, known.request.items, uow.now().date())
         if quoted is None or quoted[1].sha256 != question.quote.sha256:
             await confirmations.close(uow, question.id, state="superseded", by=by)
             if quoted is None:

@@ -6,11 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 
 from tallyport.contracts.actions import PlanAdded, PlanChangedFor, Quote, QuoteLine
 from tallyport.contracts.catalog import BillingUnit
+from tallyport.contracts.currencies import ConversionRate
+from tallyport.contracts.rules import NonBillableRule
 from tallyport.money import line_total, plain
+from tallyport.pricing.currencies import Exchange
 from tallyport.pricing.inheritance import PlanValues, effective
 from tallyport.pricing.resolving import priced
 
@@ -33,6 +37,7 @@ class PricedPlan:
     """A plan, everything said about its properties, and the published units that bill by it."""
 
     id: str
+    service: str
     name: str
     type: str
     currency: str
@@ -42,20 +47,24 @@ class PricedPlan:
 
 @dataclass(frozen=True, slots=True)
 class PriceBook:
-    """The plans a request is about."""
+    """The plans a request is about, and what is said of all plans."""
 
     plans: Mapping[str, PricedPlan] = field(default_factory=dict)
+    rates: Sequence[ConversionRate] = ()
+    rules: Sequence[NonBillableRule] = ()
 
 
-def unit_price(customer: Customer, plan: PricedPlan | None) -> Decimal | None:
+def unit_price(customer: Customer, plan: PricedPlan | None, book: PriceBook, day: date) -> Decimal | None:
     """What one more of ``plan`` costs the customer per period; None when nobody can say.
 
     It is the sum over the published units that bill the plan by status; a unit that measures cannot be known ahead.
+    ``day`` is the usage day it begins on: rates and rules are dated.
     """
     if plan is None or plan.units is None:
         return None
-    if customer.currency is not None and customer.currency != plan.currency:
-        return None
+    if _not_charged(customer, plan, book.rules, day):
+        return Decimal(0)
+    exchange = Exchange(customer.currency or plan.currency, day, book.rates)
     subject = "instance" if plan.type == "customer_plan" else "user"
     price = Decimal(0)
     for unit in plan.units:
@@ -64,13 +73,31 @@ def unit_price(customer: Customer, plan: PricedPlan | None) -> Decimal | None:
         if unit.quantity != "status":
             return None
         rule = priced(
-            unit.price_model, unit.price, lambda name: effective(name, plan.values, customer.chain, customer.location)
+            unit.price_model,
+            unit.price,
+            lambda name: effective(name, plan.values, customer.chain, customer.location),
+            exchange,
+            plan.currency,
         )
         if rule is None:
             return None
         # Every line of a unit by status has the quantity 1, so that is what one more of it costs.
         price += rule.charge(Decimal(1)).amount
     return price
+
+
+def _not_charged(customer: Customer, plan: PricedPlan, rules: Sequence[NonBillableRule], day: date) -> bool:
+    """Whether a rule says so whoever the user is and whatever the status; neither is known ahead."""
+    return any(
+        rule.user is None
+        and rule.status is None
+        and (rule.organisation is None or rule.organisation in customer.chain)
+        and (rule.service is None or rule.service == plan.service)
+        and (rule.plan is None or rule.plan == plan.id)
+        and (rule.valid_from is None or rule.valid_from <= day)
+        and (rule.valid_to is None or day <= rule.valid_to)
+        for rule in rules
+    )
 
 
 def _changes(items: Sequence[PlanAdded | PlanChangedFor]) -> list[tuple[str, Decimal]]:
@@ -84,12 +111,12 @@ def _changes(items: Sequence[PlanAdded | PlanChangedFor]) -> list[tuple[str, Dec
     return changes
 
 
-def quote(customer: Customer, book: PriceBook, items: Sequence[PlanAdded | PlanChangedFor]) -> Quote:
-    """The quote for ``items``; its hash covers the customer, every line and the sum."""
+def quote(customer: Customer, book: PriceBook, items: Sequence[PlanAdded | PlanChangedFor], day: date) -> Quote:
+    """The quote for ``items`` that begin on ``day``; its hash covers the customer, every line and the sum."""
     currency = customer.currency or next((plan.currency for plan in book.plans.values()), None)
     lines: list[QuoteLine] = []
     for plan, quantity in _changes(items):
-        price = unit_price(customer, book.plans.get(plan))
+        price = unit_price(customer, book.plans.get(plan), book, day)
         difference = line_total(quantity, price, currency) if price is not None and currency is not None else None
         lines.append(QuoteLine(plan=plan, quantity=quantity, unit_price=price, difference=difference))
     differences = [line.difference for line in lines]

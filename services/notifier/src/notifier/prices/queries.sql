@@ -38,10 +38,11 @@ SELECT o.id, o.name, o.location, o.language, o.currency, o.imported
 FROM up JOIN organisation o ON o.id = up.id ORDER BY up.level
 
 -- name: plans
--- Everything the catalogue says of these plans, and the published schemas of their services.
+-- Everything the catalogue says of these plans, the published schemas of their services, and what is said of all plans.
 SELECT key, kind, data FROM catalog_entity c
 WHERE NOT removed AND (
     plan = ANY ($1::text[])
+    OR kind IN ('conversion_rates', 'non_billable')
     OR (kind = 'service_schema' AND service IN (
         SELECT service FROM catalog_entity WHERE kind = 'plan' AND NOT removed AND plan = ANY ($1::text[])))
 )

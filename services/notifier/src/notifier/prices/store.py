@@ -8,13 +8,15 @@ from typing import Any, Final
 
 from tallyport.contracts.catalog import (
     BillingUnit,
+    CatalogChange,
     CatalogRemoval,
     OverridesChanged,
     PlanChanged,
     SchemaPublished,
-    ServiceChanged,
 )
+from tallyport.contracts.currencies import ConversionRate
 from tallyport.contracts.directory import Organisation
+from tallyport.contracts.rules import NonBillableRule
 from tallyport.postgres.queries import load_queries
 from tallyport.pricing.inheritance import PlanValues
 
@@ -23,7 +25,7 @@ from notifier.prices.model import Customer, PriceBook, PricedPlan
 _QUERIES: Final = load_queries("notifier.prices")
 
 Connection = Any  # an asyncpg connection, from a pool or not
-CatalogData = ServiceChanged | PlanChanged | OverridesChanged | SchemaPublished | CatalogRemoval
+CatalogData = CatalogChange | CatalogRemoval
 
 
 async def put_organisation(connection: Connection, organisation: Organisation, partition: int, offset: int) -> None:
@@ -103,20 +105,30 @@ async def price_book(connection: Connection, plans: Iterable[str]) -> PriceBook:
     levels: dict[str, dict[str, dict[str, dict[str, str]]]] = {
         plan: {"organisation": {}, "location": {}} for plan in wanted
     }
+    currencies: dict[str, dict[str, str]] = {plan: {} for plan in wanted}
     for override in by_kind.get("override", []):
         levels[override["plan"]][override["level"]][override["level_id"]] = override["properties"]
+        if override.get("currency") is not None:
+            currencies[override["plan"]][f"{override['level']}:{override['level_id']}"] = override["currency"]
     return PriceBook(
-        {
+        plans={
             plan["id"]: PricedPlan(
                 id=plan["id"],
+                service=plan["service"],
                 name=plan["name"],
                 type=plan["type"],
                 currency=plan["currency"],
                 values=PlanValues(
-                    plan["properties"], levels[plan["id"]]["organisation"], levels[plan["id"]]["location"]
+                    plan["properties"],
+                    levels[plan["id"]]["organisation"],
+                    levels[plan["id"]]["location"],
+                    plan["currency"],
+                    currencies[plan["id"]],
                 ),
                 units=units.get(plan["service"]),
             )
             for plan in by_kind.get("plan", [])
-        }
+        },
+        rates=[ConversionRate(**rate) for said in by_kind.get("conversion_rates", []) for rate in said["rates"]],
+        rules=[NonBillableRule(**rule) for said in by_kind.get("non_billable", []) for rule in said["rules"]],
     )

@@ -77,6 +77,7 @@ class ChunkReader:
             kind=chunk.kind,
             sha256=found,
             row_count=len(rows),
+            columns=len(self._rows.decode(rows[0])) if rows else 0,
             csv=_csv(f"{batch}{chunk.sequence},".encode("ascii"), rows, escapes=_has_other_escapes(array)),
         )
 

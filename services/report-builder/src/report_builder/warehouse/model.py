@@ -28,6 +28,8 @@ class ReceivedChunk:
     sha256: str
     row_count: int
     csv: bytes
+    columns: int
+    """How many values its first row has."""
 
     @property
     def batch(self) -> BatchKey:
@@ -118,6 +120,27 @@ class Verification:
     sha256: str
     recomputed: str
     first_difference: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LevelSums:
+    """What one organisation takes and pays for the lines that go through ``sold_to``, directly below it.
+
+    ``sold_to`` is None for what it uses itself, which nobody pays it for. ``unknown`` lines have no sales or no cost
+    (a level without a price; lines from before there were levels): the sums are without those.
+    """
+
+    sold_to: str | None
+    currency: str
+    lines: int
+    sales: Decimal
+    cost: Decimal
+    unknown: int
+
+    @property
+    def margin(self) -> Decimal | None:
+        """What remains; None while something is unknown."""
+        return None if self.unknown else self.sales - self.cost
 
 
 def amounts(raw: str) -> dict[str, Decimal]:

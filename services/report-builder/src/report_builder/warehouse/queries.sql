@@ -171,7 +171,13 @@ SELECT sequence, 'lines' AS kind, count(*)::integer AS row_count, encode(sha256(
         coalesce(to_json(quantity::text)::text, 'null'), coalesce(to_json(sales_price::text)::text, 'null'),
         coalesce(to_json(cost_price::text)::text, 'null'), coalesce(to_json(total::text)::text, 'null'),
         coalesce(to_json(currency)::text, 'null'), coalesce(to_json(flags)::text, 'null'),
-        coalesce(to_json(quantity_source)::text, 'null'), coalesce(to_json(price_source)::text, 'null')
+        coalesce(to_json(quantity_source)::text, 'null'), coalesce(to_json(price_source)::text, 'null'),
+        -- A line from before there were levels came without these columns.
+        CASE WHEN level_totals IS NOT NULL THEN concat_ws(
+            ',',
+            coalesce(to_json(level_prices)::text, 'null'), coalesce(to_json(level_totals)::text, 'null'),
+            coalesce(to_json(cost_total::text)::text, 'null')
+        ) END
     ) || ']', ',' ORDER BY position
 ), 'UTF8')), 'hex') AS sha256
 FROM batch_line
@@ -246,3 +252,39 @@ FROM batch_line l
 LEFT JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.id = l.customer_id
 WHERE l.batch_date = $1 AND l.revision = $2 AND ($3::text[] IS NULL OR l.customer_id = ANY ($3::text[]))
 ORDER BY l.customer_id, l.service, l.unit, l.object_id, l.sequence, l.position
+
+-- name: stands_below
+-- Whether $4 is the organisation $3, or is above it, in the tree as the batch froze it.
+WITH RECURSIVE up (id, parent) AS (
+    SELECT id, parent FROM batch_organisation WHERE batch_date = $1 AND revision = $2 AND id = $3
+    UNION
+    SELECT o.id, o.parent
+    FROM up
+    JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.id = up.parent
+)
+SELECT EXISTS (SELECT FROM up WHERE id = $4)
+
+-- name: level_sums
+-- What the organisation $3 takes from each of those directly below it, for all that goes through them, and what it pays for
+-- that; and, with nobody it is sold to, what it uses itself. A line of which one of the two is not known is counted apart.
+WITH RECURSIVE below (id, height, sold_to, is_root) AS (
+    SELECT id, 0, NULL::text COLLATE "C", parent IS NULL
+    FROM batch_organisation WHERE batch_date = $1 AND revision = $2 AND id = $3
+    UNION ALL
+    SELECT o.id, below.height + 1, coalesce(below.sold_to, o.id), below.is_root
+    FROM below
+    JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.parent = below.id
+)
+SELECT below.sold_to, l.currency, count(*) AS lines, coalesce(sum(m.sales), 0) AS sales, coalesce(sum(m.cost), 0) AS cost,
+    count(*) FILTER (WHERE m.sales IS NULL OR m.cost IS NULL) AS unknown
+FROM below
+JOIN batch_line l ON l.batch_date = $1 AND l.revision = $2 AND l.customer_id = below.id
+CROSS JOIN LATERAL (
+    SELECT
+        CASE WHEN below.height = 0 THEN 0
+            ELSE line_paid(l.level_totals, l.total, l.flags, below.height - 1) END AS sales,
+        CASE WHEN below.is_root THEN l.cost_total
+            ELSE line_paid(l.level_totals, l.total, l.flags, below.height) END AS cost
+) m
+GROUP BY below.sold_to, l.currency
+ORDER BY below.sold_to NULLS LAST, l.currency

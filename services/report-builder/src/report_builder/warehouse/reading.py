@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 import asyncpg
 from tallyport.postgres.queries import load_queries
 
-from report_builder.warehouse.model import Batch, BatchKey, amounts
+from report_builder.warehouse.model import Batch, BatchKey, LevelSums, amounts
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _QUERIES: Final = load_queries("report_builder.warehouse")
@@ -47,6 +47,23 @@ async def organisations_below(connection: Connection, batch: BatchKey, organisat
 async def organisation_name(connection: Connection, batch: BatchKey, organisation: str) -> str:
     """What it was called when the batch was frozen."""
     return str(await connection.fetchval(_QUERIES["organisation_name"], *batch, organisation) or organisation)
+
+
+class OutOfScopeError(LookupError):
+    """An organisation sees its own level and those below it; the organisation asked for is not among them."""
+
+
+async def level_sums(connection: Connection, batch: BatchKey, organisation: str, *, viewer: str) -> list[LevelSums]:
+    """Sales and cost of ``organisation``, per organisation directly below it and currency, as ``viewer`` may see them.
+
+    What it pays is its own; what the organisations above it pay each other is in none of the figures.
+
+    Raises:
+        OutOfScopeError: it is not ``viewer`` and not below it, or the batch does not know it.
+    """
+    if not await connection.fetchval(_QUERIES["stands_below"], *batch, organisation, viewer):
+        raise OutOfScopeError(f"{organisation!r} is not {viewer!r} and not below it")
+    return [LevelSums(*row) for row in await connection.fetch(_QUERIES["level_sums"], *batch, organisation)]
 
 
 async def sums(

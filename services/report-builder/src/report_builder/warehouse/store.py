@@ -9,7 +9,12 @@ from typing import Any, Final, TypeAlias
 
 import asyncpg
 from tallyport.batch_hash import ChunkFact
-from tallyport.contracts.billing import ALLOCATION_COLUMNS, LINE_COLUMNS, ORGANISATION_COLUMNS
+from tallyport.contracts.billing import (
+    ALLOCATION_COLUMNS,
+    LINE_COLUMNS,
+    LINE_COLUMNS_BEFORE_LEVELS,
+    ORGANISATION_COLUMNS,
+)
 from tallyport.postgres.queries import load_queries
 
 from report_builder.warehouse.model import (
@@ -33,6 +38,8 @@ _TABLES: Final = {
     "allocations": ("batch_allocation", (*_BATCH, *_PLACE, *ALLOCATION_COLUMNS)),
 }
 _LINE_COLUMNS: Final = (*_PLACE, *LINE_COLUMNS)
+# A batch that was published before lines held the levels may still be read from the topic.
+_EARLIER_LINE_COLUMNS: Final = (*_PLACE, *LINE_COLUMNS_BEFORE_LEVELS)
 _COPY_TIMEOUT_SECONDS: Final = 300
 
 
@@ -91,7 +98,7 @@ async def copy_rows(
     wanted: dict[tuple[str, tuple[str, ...]], list[bytes]] = {}
     for chunk in chunks:
         if chunk.row_count:
-            target = (line_tables[chunk.batch], _LINE_COLUMNS) if chunk.kind == "lines" else _TABLES[chunk.kind]
+            target = (line_tables[chunk.batch], _columns(chunk)) if chunk.kind == "lines" else _TABLES[chunk.kind]
             wanted.setdefault(target, []).append(chunk.csv)
     for (table, columns), blocks in wanted.items():
         await connection.copy_to_table(
@@ -104,6 +111,11 @@ async def copy_rows(
             null="null",
             timeout=_COPY_TIMEOUT_SECONDS,
         )
+
+
+def _columns(chunk: ReceivedChunk) -> tuple[str, ...]:
+    earlier = chunk.columns == len(LINE_COLUMNS_BEFORE_LEVELS)
+    return _EARLIER_LINE_COLUMNS if earlier else _LINE_COLUMNS
 
 
 async def _each(blocks: Sequence[bytes]) -> AsyncIterator[bytes]:
