@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import asdict
-from datetime import date
 from typing import Annotated, Any
 
 import asyncpg
@@ -17,6 +16,9 @@ from tallyport.money import plain
 from tallyport.observability.http import ProblemError
 
 from billing_engine.billing_units import service as schemas
+from billing_engine.billing_views import service as billing_views
+from billing_engine.billing_views.model import Dates, ViewFailedError
+from billing_engine.billing_views.running import ViewRunner
 from billing_engine.transfers.preview import Figures, Preview, UnknownCustomerError, preview
 
 Viewer = Annotated[Principal, Depends(require(Role.VIEWER))]
@@ -45,9 +47,10 @@ class PreviewRequest(BaseModel):
 def billing_units_router(
     pool: asyncpg.Pool[asyncpg.Record],
     unit_of_work: Callable[[], AbstractAsyncContextManager[UnitOfWork]],
-    usage_day: Callable[[], date],
+    dates: Callable[[], Dates],
+    views: ViewRunner,
 ) -> APIRouter:
-    """``/v1/services/{service}/schema``; ``usage_day`` is the day that a batch of today would bill."""
+    """``/v1/services/{service}/schema``; ``dates`` are those of a batch of today."""
     router = APIRouter(prefix="/v1/services/{service}/schema")
 
     @router.get("")
@@ -82,13 +85,13 @@ def billing_units_router(
             async with pool.acquire() as connection:
                 draft = await schemas.draft(connection, service)
                 current = await schemas.newest(connection, service)
-                day = usage_day()
+                draft = await billing_views.pinned(connection, draft)
+                today = dates()
                 published = schemas.units_of(current) if current is not None else []
-                found = await preview(
-                    connection, service, published=published, draft=draft, usage_day=day, customer=request.customer
-                )
+                both = {"published": published, "draft": draft}
+                found = await preview(connection, service, **both, dates=today, views=views, customer=request.customer)
         version = current["version"] if current is not None else None
-        return {"service": service, "version": version, "usage_day": day, **_told(found, request.limit)}
+        return {"service": service, "version": version, "usage_day": today.usage_day, **_told(found, request.limit)}
 
     @router.post("/publish")
     async def publish(service: str, request: PublishRequest, who: Administrator) -> dict[str, Any]:
@@ -118,6 +121,8 @@ def _problems() -> Iterator[None]:
         raise ProblemError(404, "Unknown service", str(error)) from None
     except UnknownCustomerError as error:
         raise ProblemError(404, "Unknown customer", str(error)) from None
+    except ViewFailedError as error:
+        raise ProblemError(422, "A registered view failed", str(error)) from None
     except schemas.UnpublishableSchemaError as error:
         errors = [{"field": fault.field, "message": fault.message} for fault in error.faults]
         raise ProblemError(422, "The schema cannot be published", str(error), errors) from None
