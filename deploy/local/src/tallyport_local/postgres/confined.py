@@ -76,11 +76,15 @@ async def confine_server_functions(connection: asyncpg.Connection[asyncpg.Record
 
     The functions are PostgreSQL's own, so this needs a superuser. A database made with this one as template has it too.
     """
+    roles = await connection.fetchval(_ROLES, list(kept_by))
     async with connection.transaction():
+        # Without a language there is no DO, and nothing can be defined.
+        await connection.execute(f"GRANT USAGE ON LANGUAGE plpgsql, sql TO {roles}")
+        await connection.execute("REVOKE USAGE ON LANGUAGE plpgsql, sql FROM PUBLIC")
+        await connection.execute("REVOKE UPDATE ON pg_settings FROM PUBLIC")
         rows = await connection.fetch(_TAKEN, list(_ALSO_TAKEN))
         if not rows:
             return
         functions = ", ".join(f"pg_catalog.{row['signature']}" for row in rows)
-        roles = await connection.fetchval(_ROLES, list(kept_by))
         await connection.execute(f"GRANT EXECUTE ON FUNCTION {functions} TO {roles}")
         await connection.execute(f"REVOKE EXECUTE ON FUNCTION {functions} FROM PUBLIC")

@@ -17,7 +17,7 @@ from tallyport.observability.http import ProblemError
 
 from billing_engine.billing_units import service as schemas
 from billing_engine.billing_views import service as billing_views
-from billing_engine.billing_views.model import Dates, ViewFailedError
+from billing_engine.billing_views.model import Dates, RegisteredView, ViewFailedError
 from billing_engine.billing_views.running import ViewRunner
 from billing_engine.transfers.preview import Figures, Preview, UnknownCustomerError, preview
 
@@ -55,12 +55,18 @@ def billing_units_router(
 
     @router.get("")
     async def show(service: str, _: Viewer) -> dict[str, Any]:
-        """The draft, and the version that transfers use."""
+        """The draft, the version that transfers use, and the registered views that a unit may name."""
         with _problems():
             async with pool.acquire() as connection:
                 units = await schemas.draft(connection, service)
                 published = await schemas.newest(connection, service)
-        return {"service": service, "draft": [unit.model_dump() for unit in units], "published": published}
+                known = (await billing_views.newest(connection)).values()
+        return {
+            "service": service,
+            "draft": [unit.model_dump() for unit in units],
+            "published": published,
+            "views": [_view(view) for view in known if view.service == service],
+        }
 
     @router.get("/diff")
     async def diff(service: str, _: Viewer) -> dict[str, Any]:
@@ -126,6 +132,10 @@ def _problems() -> Iterator[None]:
     except schemas.UnpublishableSchemaError as error:
         errors = [{"field": fault.field, "message": fault.message} for fault in error.faults]
         raise ProblemError(422, "The schema cannot be published", str(error), errors) from None
+
+
+def _view(view: RegisteredView) -> dict[str, Any]:
+    return {name: getattr(view, name) for name in ("name", "version", "label", "plan_type", "quantity_column")}
 
 
 def _published(service: str, result: schemas.Published) -> dict[str, Any]:

@@ -29,15 +29,10 @@ SELECT EXISTS (SELECT FROM service WHERE id = $1)
 SELECT pg_export_snapshot()
 
 -- name: create_work
--- Where the rows of a view are kept while they are looked at, and the lines' objects that they name.
+-- Where the rows of a view are kept while they are looked at.
 CREATE TEMPORARY TABLE work_view_row (
     object_id text NOT NULL, plan_id text, description text, name text, quantity numeric
-) ON COMMIT DROP;
-CREATE TEMPORARY TABLE work_view (
-    unit_no int NOT NULL, customer_no int NOT NULL, object_no int NOT NULL, id text NOT NULL, service text NOT NULL,
-    plan text, status text NOT NULL, description text NOT NULL, name text, quantity numeric
-) ON COMMIT DROP;
-CREATE INDEX ON work_view (customer_no)
+) ON COMMIT DROP
 
 -- name: count_objects
 -- How many objects of this kind the service has.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from math import ceil
 from typing import Any, Final
 
 import asyncpg
@@ -78,7 +79,8 @@ class ViewRunner:
         arguments = connect_arguments(settings, "billing-engine view")
         arguments["server_settings"] |= {
             "default_transaction_read_only": "on",
-            "transaction_timeout": f"{settings.run_timeout_seconds:g}s",
+            # The engine ends it first and knows why; the server does, should the engine be gone.
+            "transaction_timeout": f"{ceil(settings.run_timeout_seconds) + 5}s",
             "search_path": "olm, dbo, pg_catalog",
             "olm.batch_date": str(dates.batch_date),
             "olm.usage_date": str(dates.usage_day),

@@ -92,13 +92,20 @@ _PRICED_BY: Final = {"customer_plan": "customer_plan", "user_plan": "user_plan",
 
 
 def _same(view: RegisteredView, given: Definition, sql: str) -> bool:
-    return (view.service, view.plan_type, view.label, view.quantity_column, view.dialect, view.source_sql, view.sql) == (
-        given.service, given.plan_type, given.label, given.quantity_column, given.dialect, given.sql, sql,
-    )  # fmt: skip
+    before = Definition(
+        name=view.name,
+        service=view.service,
+        plan_type=view.plan_type,
+        label=view.label,
+        quantity_column=view.quantity_column,
+        sql=view.source_sql,
+        dialect=view.dialect,
+    )
+    return before == given and view.sql == sql
 
 
 async def create_work(connection: Any) -> None:
-    """Make the empty tables for what views say, which go with the transaction."""
+    """Make the empty table for the rows of views, which goes with the transaction."""
     await store.create_work(connection)
 
 

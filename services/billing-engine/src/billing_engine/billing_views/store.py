@@ -64,9 +64,8 @@ async def service_exists(connection: Connection, service: str) -> bool:
 
 
 async def create_work(connection: Connection) -> None:
-    """Make the empty tables for a view's rows and lines, which go with the transaction."""
+    """Make the empty table for a view's rows, which goes with the transaction."""
     await connection.execute(_QUERIES["create_work"])
-    await connection.execute(_QUERIES["analyse_lines"])
 
 
 async def export_snapshot(connection: Connection) -> str:

@@ -14,7 +14,7 @@ import asyncpg
 from tallyport.batch_hash import ChunkFact, ChunkKind, batch_sha256
 from tallyport.clock import Clock
 
-from billing_engine.billing_units.model import Schemas, view_works
+from billing_engine.billing_units.model import view_works
 from billing_engine.billing_views import service as billing_views
 from billing_engine.billing_views.model import Dates
 from billing_engine.billing_views.running import ViewRunner
@@ -77,10 +77,10 @@ class LineFreezer:
 
     async def freeze(self, parked_samples: int) -> int:
         """Compute, freeze and hand on everything; returns the number of lines."""
-        schemas = await store.published_schemas(self._lanes[0])
-        customers, *_ = await asyncio.gather(*(self._prepare(lane, schemas) for lane in self._lanes))
+        customers, *_ = await asyncio.gather(*(self._prepare(lane) for lane in self._lanes))
+        works = view_works(await store.published_schemas(self._lanes[0]))
         dates = Dates(self._transfer.batch_date, self._transfer.usage_day)
-        await billing_views.fill(self._views, self._lanes, view_works(schemas), dates)
+        await billing_views.fill(self._views, self._lanes, works, dates)
         await self._keep("organisations", await store.compute_organisations(self._lanes[0], ROWS_PER_CHUNK))
         await self._keep("allocations", await store.compute_allocations(self._lanes[0], ROWS_PER_CHUNK))
         keeping: asyncio.Task[None] | None = None
@@ -98,14 +98,13 @@ class LineFreezer:
         await self._record(parked_samples)
         return self._lines
 
-    async def _prepare(self, lane: Any, schemas: Schemas) -> list[int]:
+    async def _prepare(self, lane: Any) -> list[int]:
         await lane.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
         # Row by row joins are what the planner falls into when it misjudges a range; hashing is right for all. A plan
         # made without knowing the range's customers is twice as slow.
         await lane.execute("SET LOCAL enable_nestloop = off; SET LOCAL plan_cache_mode = force_custom_plan")
-        await store.create_work(lane)
         await billing_views.create_work(lane)
-        return await store.fill_work(lane, schemas, self._transfer.usage_day)
+        return await store.prepare_work(lane, self._transfer.usage_day)
 
     async def _computed(self, customers: Sequence[int]) -> AsyncGenerator[store.Lines, None]:
         """The lines, range by range, in order; while one is handed on, each lane computes a later one."""

@@ -103,6 +103,11 @@ CREATE TEMPORARY TABLE work_amount (
     unit_no int NOT NULL, n int NOT NULL, part text NOT NULL, name text, number text, PRIMARY KEY (unit_no, n, part)
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE work_exempt (object_no int PRIMARY KEY, flags text NOT NULL) ON COMMIT DROP;
+CREATE TEMPORARY TABLE work_view (
+    unit_no int NOT NULL, customer_no int NOT NULL, object_no int NOT NULL, id text NOT NULL, service text NOT NULL,
+    plan text, status text NOT NULL, description text NOT NULL, name text, quantity numeric
+) ON COMMIT DROP;
+CREATE INDEX ON work_view (customer_no);
 CREATE TEMPORARY TABLE work_customer (
     customer_no int PRIMARY KEY, rank int NOT NULL, group_no int NOT NULL, id text NOT NULL, id_json text NOT NULL,
     name text NOT NULL, name_json text NOT NULL, site_name text
@@ -240,7 +245,7 @@ ORDER BY t.object_no, r.rank
 
 -- name: analyse_work
 -- The planner has to know how large the tables are.
-ANALYZE work_unit, work_amount, work_customer, work_price_group, work_override, work_exempt
+ANALYZE work_unit, work_amount, work_view, work_customer, work_price_group, work_override, work_exempt
 
 -- name: customers_in_order
 -- The customers, as reports order them.

@@ -200,6 +200,12 @@ async def ensure_batch_date(connection: Connection, batch_date: date) -> None:
     await connection.execute(_QUERIES["ensure_batch_date"], batch_date)
 
 
+async def prepare_work(connection: Connection, usage_day: date) -> list[int]:
+    """Fill the working set inside the caller's transaction; returns the customers' numbers in report order."""
+    await create_work(connection)
+    return await fill_work(connection, await published_schemas(connection), usage_day)
+
+
 async def create_work(connection: Connection) -> None:
     """Make an empty working set, which goes with the transaction."""
     await connection.execute(_QUERIES["create_work_tables"])
