@@ -82,6 +82,8 @@ class ViewRunner:
             # The engine ends it first and knows why; the server does, should the engine be gone.
             "transaction_timeout": f"{ceil(settings.run_timeout_seconds) + 5}s",
             "search_path": "olm, dbo, pg_catalog",
+            # Joins row by row are what the planner falls into when it takes the rows of a view for few.
+            "enable_nestloop": "off",
             "olm.batch_date": str(dates.batch_date),
             "olm.usage_date": str(dates.usage_day),
         }
