@@ -116,6 +116,16 @@ async def test_other_refusals(bench: Bench) -> None:
                 await runner.run("v", sql, "q", snapshot=snapshot, dates=DATES, max_rows=10_000, take=_nothing)
 
 
+async def test_a_login_that_may_do_more_runs_nothing(bench: Bench) -> None:
+    assert bench.made is not None
+    for login in (bench.made.runtime, bench.made.owner):
+        runner = ViewRunner(ViewsDatabaseSettings(dsn=login.dsn, password=login.password))
+        async with bench.pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
+            snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
+            with pytest.raises(ViewFailedError, match="may do more than read olm and dbo"):
+                await runner.run("v", GOOD, "seats", snapshot=snapshot, dates=DATES, max_rows=1, take=_nothing)
+
+
 async def _nothing(_: Any) -> None:
     """Rows that nobody keeps."""
 

@@ -13,7 +13,7 @@ import asyncpg
 
 VIEWS_ROLES: Final = {"billing_engine": "billing_engine_views"}
 
-# What a session begins with. Only the last needs a superuser; a session could change the others, but every way to do
+# What a session begins with. Only a superuser can set the last; a session could change the others, but every way to do
 # that is a statement that the engine never sends, or a function that is taken away below.
 _DEFAULTS: Final = {
     "default_transaction_read_only": "on",
@@ -29,6 +29,7 @@ _DEFAULTS: Final = {
     "jit": "off",
     "temp_file_limit": "2GB",
 }
+_A_SUPERUSERS: Final = frozenset({"temp_file_limit"})
 CONNECTIONS: Final = 4
 
 # Volatile functions have effects, or give another answer each time: sleeping, locks, settings, messages, large objects,
@@ -59,14 +60,19 @@ def views_role_of(database: str) -> str | None:
     return VIEWS_ROLES.get(database)
 
 
+async def _is_superuser(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
+    return bool(await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"))
+
+
 async def confine_role(connection: asyncpg.Connection[asyncpg.Record], role: str) -> None:
     """A login that inherits nothing, with few connections, whose sessions begin read-only and with limits."""
     quoted = await connection.fetchval("SELECT format('%I', $1::text)", role)
-    await connection.execute(
-        f"ALTER ROLE {quoted} NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOINHERIT "
-        f"CONNECTION LIMIT {CONNECTIONS}"
-    )
+    superuser = await _is_superuser(connection)
+    taken = "NOREPLICATION NOBYPASSRLS " if superuser else ""
+    await connection.execute(f"ALTER ROLE {quoted} {taken}NOINHERIT CONNECTION LIMIT {CONNECTIONS}")
     for name, value in _DEFAULTS.items():
+        if name in _A_SUPERUSERS and not superuser:
+            continue
         said = value if name == "search_path" else f"'{value}'"
         await connection.execute(f"ALTER ROLE {quoted} SET {name} = {said}")
 
@@ -74,8 +80,11 @@ async def confine_role(connection: asyncpg.Connection[asyncpg.Record], role: str
 async def confine_server_functions(connection: asyncpg.Connection[asyncpg.Record], kept_by: Sequence[str]) -> None:
     """Only the roles ``kept_by`` may call what has an effect, in the database of ``connection``; safe to repeat.
 
-    The functions are PostgreSQL's own, so this needs a superuser. A database made with this one as template has it too.
+    The functions are PostgreSQL's own, so only a superuser can do it; for anybody else nothing happens, and the engine then
+    refuses to run views. A database made with this one as template has it too.
     """
+    if not await _is_superuser(connection):
+        return
     roles = await connection.fetchval(_ROLES, list(kept_by))
     async with connection.transaction():
         # Without a language there is no DO, and nothing can be defined.

@@ -28,6 +28,14 @@ ROWS_AT_A_TIME: Final = 1000
 NOT_SET_UP: Final = (
     "this engine has no login for views; set TALLYPORT_VIEWS_DATABASE__DSN and __PASSWORD_FILE (docs/operations.md)"
 )
+NOT_CONFINED: Final = "the login for views may do more than read olm and dbo; make it as docs/operations.md says"
+# What tells a login that was only created from one that was also confined.
+_TOO_MUCH: Final = """
+SELECT rolsuper OR has_schema_privilege('public', 'USAGE')
+    OR has_function_privilege('pg_catalog.set_config(text, text, boolean)', 'EXECUTE')
+    OR has_database_privilege(current_database(), 'TEMPORARY')
+FROM pg_roles WHERE rolname = current_user
+"""
 _TIME_IS_OVER: Final = "25P04"  # the server ended the transaction; the driver has no class for it
 _AWAY: Final = (
     asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.TooManyConnectionsError, ConnectionError,
@@ -91,6 +99,8 @@ class ViewRunner:
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 await connection.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+                if await connection.fetchval(_TOO_MUCH):
+                    raise ViewRefusedError([NOT_CONFINED])
                 yield connection
         finally:
             connection.terminate()
