@@ -80,8 +80,8 @@ async def confine_role(connection: asyncpg.Connection[asyncpg.Record], role: str
 async def confine_server_functions(connection: asyncpg.Connection[asyncpg.Record], kept_by: Sequence[str]) -> None:
     """Only the roles ``kept_by`` may call what has an effect, in the database of ``connection``; safe to repeat.
 
-    The functions are PostgreSQL's own, so only a superuser can do it; for anybody else nothing happens, and the engine then
-    refuses to run views. A database made with this one as template has it too.
+    The functions are PostgreSQL's own, so only a superuser can do it; for anybody else nothing happens, and the engine
+    then refuses to run views. A database made with this one as template has it too.
     """
     if not await _is_superuser(connection):
         return
