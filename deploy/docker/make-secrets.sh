@@ -6,8 +6,8 @@ folder="$(dirname "$0")/secrets"
 mkdir -p "$folder"
 chmod 700 "$folder"
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
-for name in postgres-admin billing_engine_owner billing_engine notifier_owner notifier report_builder_owner \
-    report_builder tallyport_collector operator-token object-store-key object-store-secret; do
+for name in postgres-admin billing_engine_owner billing_engine billing_engine_views notifier_owner notifier \
+    report_builder_owner report_builder tallyport_collector operator-token object-store-key object-store-secret; do
     [ -e "$folder/$name" ] || random > "$folder/$name"
 done
 hash="$(printf %s "$(cat "$folder/operator-token")" | sha256sum | cut -d ' ' -f 1)"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from billing_engine.app import Engine
-from billing_engine.settings import EngineSettings
+from billing_engine.settings import EngineSettings, ViewsDatabaseSettings
 from engine_bench import Bench
 from prometheus_client import CollectorRegistry
 from tallyport.settings import KafkaSettings
@@ -18,6 +18,9 @@ from tallyport_local.testing import Connect
 async def bench(connect: Connect, kafka: KafkaSettings, sender: AIOKafkaProducer) -> AsyncIterator[Bench]:
     """An engine of its own for each module."""
     made, pool = await connect("billing_engine")
-    engine = Engine(EngineSettings.model_construct(kafka=kafka, database=made.runtime), pool, CollectorRegistry())
+    assert made.views is not None
+    views = ViewsDatabaseSettings(dsn=made.views.dsn, password=made.views.password, run_timeout_seconds=20)
+    settings = EngineSettings.model_construct(kafka=kafka, database=made.runtime, views_database=views)
+    engine = Engine(settings, pool, CollectorRegistry())
     async with engine.running():
-        yield Bench(engine, pool, kafka, sender)
+        yield Bench(engine, pool, kafka, sender, made)

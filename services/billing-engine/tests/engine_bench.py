@@ -21,6 +21,7 @@ from tallyport.contracts.usage import UsageChunk
 from tallyport.messaging.envelope import Envelope, new_event_id
 from tallyport.settings import KafkaSettings
 from tallyport.testing.waiting import until
+from tallyport_local.testing import ServiceDatabase
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Bench:
     pool: asyncpg.Pool[asyncpg.Record]
     kafka: KafkaSettings
     client: AIOKafkaProducer
+    made: ServiceDatabase | None = None
 
     async def send(
         self,

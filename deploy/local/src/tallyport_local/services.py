@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tallyport_local.postgres.confined import views_role_of
 from tallyport_local.postgres.databases import COLLECTOR_ROLE, owner_of
 from tallyport_local.processes import Launch
 from tallyport_local.state import DataFolder
@@ -92,6 +93,9 @@ class Surroundings:
         }
         if service.database:
             env |= self._database(service.database, service.database)
+            if role := views_role_of(service.database):
+                env["TALLYPORT_VIEWS_DATABASE__DSN"] = self.dsn(service.database, role)
+                env["TALLYPORT_VIEWS_DATABASE__PASSWORD_FILE"] = str(self.folder.secret_file(role))
         if service.object_store:
             env["TALLYPORT_OBJECT_STORE__URL"] = self.object_store
         if service.collects:

@@ -28,7 +28,8 @@ from tallyport.postgres.pool import open_pool
 from tallyport.settings import DatabaseSettings, KafkaSettings
 
 from tallyport_local.errors import OperationFailedError
-from tallyport_local.postgres.databases import create_database, ensure_roles, owner_of, roles_of
+from tallyport_local.postgres.confined import views_role_of
+from tallyport_local.postgres.databases import confine, create_database, ensure_roles, owner_of, roles_of
 from tallyport_local.processes import last_lines, run_to_end
 from tallyport_local.recovery import remove_data
 from tallyport_local.services import SERVICES, Service, Surroundings
@@ -72,6 +73,7 @@ class ServiceDatabase:
     name: str
     runtime: DatabaseSettings
     owner: DatabaseSettings
+    views: DatabaseSettings | None = None
 
 
 MakeDatabase = Callable[[str], Awaitable[ServiceDatabase]]
@@ -197,6 +199,7 @@ async def _migrated_template(infrastructure: Infrastructure) -> AsyncIterator[Ca
                 await create_database(connection, name, service_database=database)
             finally:
                 await connection.close()
+            await confine(infrastructure.admin_dsn, infrastructure.admin_password, database, name)
             await _migrate(infrastructure, _SERVICES[database], name)
             made[database] = name
         return made[database]
@@ -221,10 +224,12 @@ async def database(
             await create_database(connection, name, service_database=service_database, template=template)
         finally:
             await connection.close()
+        views_role = views_role_of(service_database)
         return ServiceDatabase(
             name=name,
             runtime=_settings(infrastructure, name, service_database),
             owner=_settings(infrastructure, name, owner_of(service_database)),
+            views=_settings(infrastructure, name, views_role) if views_role else None,
         )
 
     async with _dropped_at_end(infrastructure, names):

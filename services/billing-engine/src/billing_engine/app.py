@@ -20,6 +20,8 @@ from tallyport.postgres.migrations import Migration, read_migrations
 from tallyport.postgres.pool import open_pool
 
 from billing_engine.billing_units.api import billing_units_router
+from billing_engine.billing_views.api import billing_views_router
+from billing_engine.billing_views.running import ViewRunner
 from billing_engine.catalog.api import catalog_router
 from billing_engine.directory import store as directory_store
 from billing_engine.directory.api import directory_router
@@ -55,12 +57,14 @@ class Engine:
             service=SERVICE, kafka=settings.kafka, database=settings.database, pool=pool, clock=clock, registry=registry
         )
         self.usage = UsageService(pool, self.messaging.sources)
+        self.views = ViewRunner(settings.views_database)
         self.runner = TransferRunner(
             pool=pool,
             messaging=self.messaging,
             publisher=ChunkPublisher(settings.kafka),
             usage=self.usage,
             clock=clock,
+            views=self.views,
             customers_per_range=settings.billing.customers_per_range,
         )
         self.transfers = TransferService(
@@ -138,7 +142,8 @@ def application(
     app = service_app(SERVICE, tokens=tokens, registry=registry, health=engine, lifespan=engine.running)
     unit_of_work = engine.messaging.unit_of_work
     app.include_router(catalog_router(pool, unit_of_work))
-    app.include_router(billing_units_router(pool, unit_of_work, engine.transfers.usage_day))
+    app.include_router(billing_units_router(pool, unit_of_work, engine.transfers.dates, engine.views))
+    app.include_router(billing_views_router(pool, unit_of_work, engine.transfers.dates, engine.views))
     app.include_router(directory_router(pool))
     app.include_router(transfers_router(pool, engine.transfers))
     app.include_router(batches_router(pool))

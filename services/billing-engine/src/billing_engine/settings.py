@@ -45,8 +45,21 @@ class BillingSettings(Frozen):
         return name
 
 
+class ViewsDatabaseSettings(DatabaseSettings):
+    """The login that registered SQL views run as, and their limits (``TALLYPORT_VIEWS_DATABASE__…``)."""
+
+    statement_timeout_seconds: int = Field(default=60, ge=1, le=3600)
+    lock_timeout_seconds: int = Field(default=2, ge=1)
+    run_timeout_seconds: float = Field(
+        default=120, gt=0, le=7200, description="for a view's whole run, reading included"
+    )
+    max_result_megabytes: int = Field(default=256, ge=1, le=16_384, description="of what a view gives")
+    runs_at_once: int = Field(default=2, ge=1, le=3, description="how many views may run at the same time")
+
+
 class EngineSettings(ServiceSettings):
     """Everything the engine is told."""
 
     database: DatabaseSettings
     billing: BillingSettings = BillingSettings()
+    views_database: ViewsDatabaseSettings | None = None

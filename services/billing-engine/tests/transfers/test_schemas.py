@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from billing_engine.billing_units import service as schemas
+from billing_engine.billing_views.model import Dates
 from billing_engine.catalog import service as catalog_service
 from billing_engine.transfers.preview import UnknownCustomerError, preview
 from engine_bench import Bench
@@ -59,7 +60,12 @@ async def test_a_preview_shows_who_would_pay_what_and_writes_nothing(bench: Benc
         units = await schemas.draft(connection, "P")
         current = await schemas.newest(connection, "P")
         assert current is not None
-        both = {"published": schemas.units_of(current), "draft": units, "usage_day": DAY}
+        both = {
+            "published": schemas.units_of(current),
+            "draft": units,
+            "dates": Dates(DAY + timedelta(days=1), DAY),
+            "views": bench.engine.views,
+        }
         before = await _written(connection)
         found = await preview(connection, "P", **both)
         assert await _written(connection) == before

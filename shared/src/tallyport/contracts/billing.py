@@ -15,7 +15,8 @@ LINE_COLUMNS: Final = (
     "quantity_source", "price_source", "level_prices", "level_totals", "cost_total",
 )  # fmt: skip
 """A line as it travels: every value a JSON string or null, in this order. ``corrects`` is the date a correction is
-about; ``flags`` are separated by spaces; ``quantity_source`` is ``status:<value>`` or ``counter:<name>:<day>``;
+about; ``flags`` are separated by spaces; ``quantity_source`` is ``status:<value>``, ``counter:<name>:<day>``
+or ``view:<name>:<version>``;
 ``price_source`` is ``plan``, ``location:<id>`` or ``organisation:<id>``. A line whose price model has no single unit
 price has no ``sales_price``, and its source is ``<model>:<sources of its numbers>``, ``unit`` being one of them.
 A source may be followed by ``converted:<from>><to>:<rate>:<valid from>``.

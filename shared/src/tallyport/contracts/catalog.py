@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,7 +10,16 @@ from tallyport.contracts.base import Contract, Count, Currency, Identifier, Text
 from tallyport.contracts.currencies import ConversionRate
 from tallyport.contracts.pricing import FlatPrice, PriceModel, number_properties, takes_unit_price
 from tallyport.contracts.rules import NonBillableRule
-from tallyport.contracts.units import Conversion, CounterQuantity, DescriptionPattern, Quantity, fields_of
+from tallyport.contracts.units import (
+    ColumnQuantity,
+    Conversion,
+    CounterQuantity,
+    DescriptionPattern,
+    Quantity,
+    Unit,
+    ViewUnit,
+    fields_of,
+)
 
 CATALOG_TYPE = "tallyport.catalog.changes.v1"
 
@@ -62,13 +71,13 @@ class Override(Contract):
 
 
 class BillingUnit(Contract):
-    """The rule that makes one line per instance, user or application of a service."""
+    """The rule that makes one line per instance, user or application of a service, or for those that a view names."""
 
     TYPE: ClassVar[str] = CATALOG_TYPE
 
     id: Identifier
     plan_type: Literal["customer_plan", "user_plan", "application"]
-    unit: Literal["instance", "user", "application"]
+    unit: Unit
     quantity: Quantity = "status"
     convert: Conversion | None = None
     price: Identifier = "sales_price"
@@ -77,16 +86,23 @@ class BillingUnit(Contract):
     stock_code: Identifier = "stock_code"
     unit_code: Text = ""
     description: DescriptionPattern = ""
-    """How lines are described; empty: the customer's name on an instance's line, else the user's."""
+    """How lines are described; empty: as a view says, or by the name of the customer (an instance) or user."""
     order: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """The place of its lines among the service's: lower numbers first, then by id."""
     active: bool = True
     """A unit that is not active makes no lines."""
 
     @property
+    def subject(self) -> Literal["instance", "user", "application"]:
+        """What its lines are about; for a view's unit the plan type says it."""
+        if not isinstance(self.unit, ViewUnit):
+            return self.unit
+        return {"customer_plan": "instance", "user_plan": "user"}.get(self.plan_type, "application")  # type: ignore[return-value]
+
+    @property
     def priced_by(self) -> Literal["customer_plan", "user_plan"]:
         """The type of plan that its prices stand in: an application is priced by its user's plan."""
-        return "customer_plan" if self.unit == "instance" else "user_plan"
+        return "customer_plan" if self.subject == "instance" else "user_plan"
 
     @property
     def number_properties(self) -> set[str]:
@@ -94,9 +110,24 @@ class BillingUnit(Contract):
         unit_price = {self.price} if takes_unit_price(self.price_model) else set()
         return unit_price | {self.cost} | number_properties(self.price_model)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_view_counts_its_column(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("unit"), dict | ViewUnit) and "quantity" not in data:
+            return {**data, "quantity": {}}
+        return data
+
+    @model_validator(mode="after")
+    def _counts_what_it_has(self) -> Self:
+        if isinstance(self.unit, ViewUnit) != isinstance(self.quantity, ColumnQuantity):
+            raise ValueError("quantity: a view's unit counts a column of the view, and no other unit does")
+        if isinstance(self.unit, ViewUnit) and self.description:
+            raise ValueError("description: the view says how its lines are described")
+        return self
+
     @model_validator(mode="after")
     def _unit_has_that_plan(self) -> Self:
-        if self.plan_type not in {self.priced_by, self.unit}:
+        if self.plan_type not in {self.priced_by, self.subject}:
             raise ValueError(f"unit {self.unit!r} is priced by a {self.priced_by}, not by a {self.plan_type}")
         return self
 
@@ -108,7 +139,7 @@ class BillingUnit(Contract):
 
     @model_validator(mode="after")
     def _describes_what_it_has(self) -> Self:
-        absent = {"instance": ("user_name", "application_name"), "user": ("application_name",)}.get(self.unit, ())
+        absent = {"instance": ("user_name", "application_name"), "user": ("application_name",)}.get(self.subject, ())
         for field in fields_of(self.description):
             if field in absent:
                 raise ValueError(f"description: a line of unit {self.unit!r} has no {{{field}}}")

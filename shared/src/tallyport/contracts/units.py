@@ -1,4 +1,4 @@
-"""The parts of a billing unit: where its quantity comes from, and how its lines are described."""
+"""The parts of a billing unit: what it makes lines for, where the quantity comes from, how its lines are described."""
 
 from __future__ import annotations
 
@@ -71,4 +71,28 @@ class CounterQuantity(Contract):
     counter: Identifier
 
 
-Quantity = Literal["status"] | CounterQuantity
+ViewName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+ViewVersion = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class ViewUnit(Contract):
+    """Lines are made for the objects that a registered SQL view names. Publishing fixes the version of the view."""
+
+    TYPE: ClassVar[str] = UNITS_TYPE
+
+    view: ViewName
+    version: ViewVersion | None = None
+    """None: the newest at the moment of publishing."""
+
+
+class ColumnQuantity(Contract):
+    """The quantity of a line is what a registered view says in a column."""
+
+    TYPE: ClassVar[str] = UNITS_TYPE
+
+    column: Identifier | None = None
+    """None: the column that the view was registered with."""
+
+
+Unit = Literal["instance", "user", "application"] | ViewUnit
+Quantity = Literal["status"] | CounterQuantity | ColumnQuantity

@@ -65,11 +65,21 @@ def show_schema(
         out.print(f"[bold]{name}[/bold]{version}{said}" + ("" if units else ": none"))
         for unit in units:
             quantity = unit.get("quantity", "status")
-            counted = quantity["counter"] if isinstance(quantity, dict) else quantity
+            counted = quantity
+            if isinstance(quantity, dict):
+                counted = quantity.get("counter") or quantity.get("column") or "its view's column"
+            subject = unit["unit"]
+            if isinstance(subject, dict):
+                pinned = f" version {subject['version']}" if subject.get("version") else ""
+                subject = f"view {subject['view']}{pinned}"
             model = (unit.get("price_model") or {}).get("model", "flat")
             priced = f"at {unit.get('price')}" if model == "flat" else f"at {unit.get('price')}, {model}"
             resting = "" if unit.get("active", True) else " (not active)"
-            out.print(f"  {unit['id']}: {unit['unit']} by {counted} {priced}{resting}", markup=False)
+            out.print(f"  {unit['id']}: {subject} by {counted} {priced}{resting}", markup=False)
+
+    for one in answer["views"]:
+        said = f"{one['name']} version {one['version']}: {one['label']} ({one['plan_type']}, {one['quantity_column']})"
+        out.print(f"registered view {said}", markup=False)
 
 
 @command(schema, "diff")

@@ -1,4 +1,7 @@
-"""One database and two roles per service: the owner migrates, the runtime role has what the migrations grant."""
+"""One database and two roles per service: the owner migrates, the runtime role has what the migrations grant.
+
+The billing engine's has a third, which runs the SQL that administrators register; see ``confined.py``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 import asyncpg
+
+from tallyport_local.postgres.confined import confine_role, confine_server_functions, views_role_of
 
 COLLECTOR_ROLE: Final = "tallyport_collector"
 # Two stacks on one server, or a test beside a stack, may do this at the same moment; roles are the server's.
@@ -22,7 +27,8 @@ def owner_of(database: str) -> str:
 
 def roles_of(databases: Sequence[str]) -> list[str]:
     """Every role of these databases, and the collector's."""
-    return [role for database in databases for role in (owner_of(database), database)] + [COLLECTOR_ROLE]
+    roles = [role for database in databases for role in (owner_of(database), database)]
+    return [*roles, *(role for database in databases if (role := views_role_of(database))), COLLECTOR_ROLE]
 
 
 async def _ensure_role(connection: asyncpg.Connection[asyncpg.Record], role: str, password: str) -> None:
@@ -45,6 +51,9 @@ async def ensure_roles(
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         for role in roles_of(databases):
             await _ensure_role(connection, role, passwords[role])
+        for database in databases:
+            if confined := views_role_of(database):
+                await confine_role(connection, confined)
         await connection.execute(f"GRANT pg_monitor TO {COLLECTOR_ROLE}")
 
 
@@ -55,13 +64,26 @@ async def create_database(
     service_database: str,
     template: str = "template1",
 ) -> None:
-    """A database for one service: only its two roles may connect. Outside a transaction, as PostgreSQL wants it."""
+    """A database for one service: only its own roles may connect. Outside a transaction, as PostgreSQL wants it."""
     owner = owner_of(service_database)
     quoted = '"' + name.replace('"', '""') + '"'
     await connection.execute(f'GRANT "{owner}" TO CURRENT_USER')
     await connection.execute(f'CREATE DATABASE {quoted} OWNER "{owner}" TEMPLATE "{template}"')
     await connection.execute(f"REVOKE ALL ON DATABASE {quoted} FROM PUBLIC")
     await connection.execute(f'GRANT CONNECT, TEMPORARY ON DATABASE {quoted} TO "{service_database}"')
+    if role := views_role_of(service_database):
+        await connection.execute(f'GRANT CONNECT ON DATABASE {quoted} TO "{role}"')
+
+
+async def confine(dsn: str, password: str | None, service_database: str, name: str) -> None:
+    """Take from ``service_database``'s third role, in the database ``name``, what PostgreSQL gives to everybody."""
+    if not views_role_of(service_database):
+        return
+    connection = await asyncpg.connect(dsn, password=password, database=name)
+    try:
+        await confine_server_functions(connection, [owner_of(service_database), service_database])
+    finally:
+        await connection.close()
 
 
 async def ensure_databases(admin_dsn: str, admin_password: str | None, passwords: Mapping[str, str]) -> None:
@@ -73,6 +95,9 @@ async def ensure_databases(admin_dsn: str, admin_password: str | None, passwords
         for database in databases:
             if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", database):
                 await create_database(connection, database, service_database=database)
+            elif role := views_role_of(database):
+                await connection.execute(f'GRANT CONNECT ON DATABASE "{database}" TO "{role}"')
+            await confine(admin_dsn, admin_password, database, database)
     finally:
         await connection.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import asdict
-from datetime import date
 from typing import Annotated, Any
 
 import asyncpg
@@ -17,6 +16,9 @@ from tallyport.money import plain
 from tallyport.observability.http import ProblemError
 
 from billing_engine.billing_units import service as schemas
+from billing_engine.billing_views import service as billing_views
+from billing_engine.billing_views.model import Dates, RegisteredView, ViewFailedError
+from billing_engine.billing_views.running import ViewRunner
 from billing_engine.transfers.preview import Figures, Preview, UnknownCustomerError, preview
 
 Viewer = Annotated[Principal, Depends(require(Role.VIEWER))]
@@ -45,19 +47,26 @@ class PreviewRequest(BaseModel):
 def billing_units_router(
     pool: asyncpg.Pool[asyncpg.Record],
     unit_of_work: Callable[[], AbstractAsyncContextManager[UnitOfWork]],
-    usage_day: Callable[[], date],
+    dates: Callable[[], Dates],
+    views: ViewRunner,
 ) -> APIRouter:
-    """``/v1/services/{service}/schema``; ``usage_day`` is the day that a batch of today would bill."""
+    """``/v1/services/{service}/schema``; ``dates`` are those of a batch of today."""
     router = APIRouter(prefix="/v1/services/{service}/schema")
 
     @router.get("")
     async def show(service: str, _: Viewer) -> dict[str, Any]:
-        """The draft, and the version that transfers use."""
+        """The draft, the version that transfers use, and the registered views that a unit may name."""
         with _problems():
             async with pool.acquire() as connection:
                 units = await schemas.draft(connection, service)
                 published = await schemas.newest(connection, service)
-        return {"service": service, "draft": [unit.model_dump() for unit in units], "published": published}
+                known = (await billing_views.newest(connection)).values()
+        return {
+            "service": service,
+            "draft": [unit.model_dump() for unit in units],
+            "published": published,
+            "views": [_view(view) for view in known if view.service == service],
+        }
 
     @router.get("/diff")
     async def diff(service: str, _: Viewer) -> dict[str, Any]:
@@ -82,13 +91,13 @@ def billing_units_router(
             async with pool.acquire() as connection:
                 draft = await schemas.draft(connection, service)
                 current = await schemas.newest(connection, service)
-                day = usage_day()
+                draft = await billing_views.pinned(connection, draft)
+                today = dates()
                 published = schemas.units_of(current) if current is not None else []
-                found = await preview(
-                    connection, service, published=published, draft=draft, usage_day=day, customer=request.customer
-                )
+                both = {"published": published, "draft": draft}
+                found = await preview(connection, service, **both, dates=today, views=views, customer=request.customer)
         version = current["version"] if current is not None else None
-        return {"service": service, "version": version, "usage_day": day, **_told(found, request.limit)}
+        return {"service": service, "version": version, "usage_day": today.usage_day, **_told(found, request.limit)}
 
     @router.post("/publish")
     async def publish(service: str, request: PublishRequest, who: Administrator) -> dict[str, Any]:
@@ -118,9 +127,15 @@ def _problems() -> Iterator[None]:
         raise ProblemError(404, "Unknown service", str(error)) from None
     except UnknownCustomerError as error:
         raise ProblemError(404, "Unknown customer", str(error)) from None
+    except ViewFailedError as error:
+        raise ProblemError(422, "A registered view failed", str(error)) from None
     except schemas.UnpublishableSchemaError as error:
         errors = [{"field": fault.field, "message": fault.message} for fault in error.faults]
         raise ProblemError(422, "The schema cannot be published", str(error), errors) from None
+
+
+def _view(view: RegisteredView) -> dict[str, Any]:
+    return {name: getattr(view, name) for name in ("name", "version", "label", "plan_type", "quantity_column")}
 
 
 def _published(service: str, result: schemas.Published) -> dict[str, Any]:

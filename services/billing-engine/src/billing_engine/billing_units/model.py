@@ -17,10 +17,11 @@ from tallyport.contracts.pricing import (
     is_number,
     takes_unit_price,
 )
-from tallyport.contracts.units import DESCRIPTION_FIELDS, CounterQuantity
+from tallyport.contracts.units import DESCRIPTION_FIELDS, ColumnQuantity, CounterQuantity, ViewUnit
 from tallyport.money import plain
 from tallyport.pricing.conversion import factor
 
+from billing_engine.billing_views.model import ViewWork
 from billing_engine.catalog.model import Fault, service_faults
 
 Row = dict[str, Any]
@@ -33,16 +34,30 @@ def work_rows(schemas: Schemas) -> tuple[list[Row], list[Row]]:
 
     A unit with the plain flat price has none: what it costs is a quantity times a price.
     """
+    units: list[Row] = []
+    amounts: list[Row] = []
+    for number, service, unit in _ranked(schemas):
+        units.append(_unit(number, service, unit))
+        amounts += [{"unit_no": number, **row} for row in _amounts(unit.price_model, unit.price)]
+    return units, amounts
+
+
+def view_works(schemas: Schemas) -> list[ViewWork]:
+    """The units whose lines a registered view names, by the numbers that they have in the working set."""
+    return [
+        ViewWork(number, service, unit.subject, unit.unit.view, unit.unit.version, unit.quantity.column)
+        for number, service, unit in _ranked(schemas)
+        if isinstance(unit.unit, ViewUnit) and isinstance(unit.quantity, ColumnQuantity)
+    ]
+
+
+def _ranked(schemas: Schemas) -> Iterator[tuple[int, str, BillingUnit]]:
     ranked = sorted(
         ((service, unit) for service, units in schemas.items() for unit in units if unit.active),
         key=lambda one: (one[0], one[1].order, one[1].id),
     )
-    units: list[Row] = []
-    amounts: list[Row] = []
     for number, (service, unit) in enumerate(ranked, start=1):
-        units.append(_unit(number, service, unit))
-        amounts += [{"unit_no": number, **row} for row in _amounts(unit.price_model, unit.price)]
-    return units, amounts
+        yield number, service, unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +131,10 @@ def _unit(number: int, service: str, unit: BillingUnit) -> Row:
     return {
         "unit_no": number,
         "service": service,
-        **unit.model_dump(include={"id", "plan_type", "unit", "price", "cost", "stock_code", "unit_code"}),
+        **unit.model_dump(include={"id", "plan_type", "price", "cost", "stock_code", "unit_code"}),
+        # Only what its view names has the kind of a view's unit.
+        "unit": f"view:{number}" if isinstance(unit.unit, ViewUnit) else unit.unit,
+        "view": f"{unit.unit.view}:{unit.unit.version}" if isinstance(unit.unit, ViewUnit) else None,
         "counter": counter,
         "factor": None if convert is None else plain(factor(convert.from_unit, convert.to_unit)),
         "conversion": "" if convert is None else f":{convert.from_unit}->{convert.to_unit}",

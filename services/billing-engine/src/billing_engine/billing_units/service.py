@@ -11,6 +11,7 @@ from tallyport.messaging.unit_of_work import UnitOfWork
 
 from billing_engine.billing_units import store
 from billing_engine.billing_units.model import UnitDifference, differences, schema_faults
+from billing_engine.billing_views import service as billing_views
 from billing_engine.catalog import service as catalog_service
 from billing_engine.catalog.model import Fault
 
@@ -61,7 +62,7 @@ async def publish(uow: UnitOfWork, service: str, *, by: str, reason: str) -> Pub
         UnpublishableSchemaError: the draft contradicts the service; every fault with its path.
     """
     await store.lock(uow.connection, service)
-    units = await draft(uow.connection, service)
+    units = await billing_views.pinned(uow.connection, await draft(uow.connection, service))
     await _check(uow.connection, service)
     current = await store.newest(uow.connection, service)
     # As this version writes them: a field that did not exist when the schema was published is no change of it.
@@ -98,7 +99,8 @@ async def compare(connection: Any, service: str) -> list[UnitDifference]:
         UnknownServiceError: no such service.
     """
     current = await store.newest(connection, service)
-    return differences(units_of(current) if current is not None else [], await draft(connection, service))
+    units = await billing_views.pinned(connection, await draft(connection, service))
+    return differences(units_of(current) if current is not None else [], units)
 
 
 async def history(connection: Any, service: str, limit: int) -> list[dict[str, Any]]:

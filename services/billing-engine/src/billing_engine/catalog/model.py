@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from tallyport.contracts.catalog import CatalogDocument, Service
 from tallyport.contracts.currencies import ConversionRate
 from tallyport.contracts.rules import NonBillableRule
-from tallyport.contracts.units import CounterQuantity
+from tallyport.contracts.units import CounterQuantity, ViewUnit
 from tallyport.money import NotANumberError, parse_decimal, plain
+
+from billing_engine.billing_views.model import RegisteredView
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,28 @@ def _price_faults(place: str, properties: dict[str, str], prices: set[str]) -> I
 def rate_faults(rates: Sequence[ConversionRate]) -> Iterator[Fault]:
     """What is wrong with the rates beyond their form: two of the same pair and day contradict each other."""
     yield from _twice("conversion_rates", [rate.name for rate in rates])
+
+
+def view_faults(
+    place: str, service: Service, views: Mapping[tuple[str, int | None], RegisteredView | None]
+) -> Iterator[Fault]:
+    """What is wrong with the units whose lines a registered view names; ``views`` are those that they name."""
+    for index, unit in enumerate(service.billing_units):
+        if not isinstance(unit.unit, ViewUnit):
+            continue
+        at = f"{place}.billing_units.{index}"
+        name, version = unit.unit.view, unit.unit.version
+        view = views.get((name, version))
+        if view is None:
+            which = f"no version {version} of" if version is not None else "no"
+            yield Fault(f"{at}.unit.view", f"there is {which} view {name!r}; register it first")
+        elif view.service != service.id:
+            message = f"view {name!r} is registered for service {view.service!r}, not for {service.id!r}"
+            yield Fault(f"{at}.unit.view", message)
+        elif view.plan_type != unit.plan_type:
+            yield Fault(
+                f"{at}.plan_type", f"view {name!r} makes lines of a {view.plan_type}, not of a {unit.plan_type}"
+            )
 
 
 def rule_faults(rules: Sequence[NonBillableRule], plans: Mapping[str, set[str]]) -> Iterator[Fault]:

@@ -17,6 +17,7 @@ from tallyport.contracts.catalog import (
 )
 from tallyport.messaging.unit_of_work import UnitOfWork
 
+from billing_engine.billing_views import service as billing_views
 from billing_engine.catalog import store
 from billing_engine.catalog.model import (
     CatalogDifference,
@@ -27,6 +28,7 @@ from billing_engine.catalog.model import (
     rate_faults,
     rule_differences,
     rule_faults,
+    view_faults,
 )
 
 TOPIC = "catalog.changes"
@@ -114,6 +116,9 @@ async def _check(connection: Any, document: CatalogDocument) -> None:
             if owner != service.id:
                 found.append(Fault(f"services.{i}.plans.{j}.id", f"plan {plan.id!r} belongs to service {owner!r}"))
     found += rate_faults(document.conversion_rates or [])
+    views = await billing_views.named(connection, [unit for one in document.services for unit in one.billing_units])
+    for i, service in enumerate(document.services):
+        found += view_faults(f"services.{i}", service, views)
     if document.non_billable:
         plans = {name: {plan.id for plan in one.plans} for name, one in (await store.read_services(connection)).items()}
         plans |= {one.id: {plan.id for plan in one.plans} for one in document.services}

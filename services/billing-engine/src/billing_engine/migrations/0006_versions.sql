@@ -89,6 +89,7 @@ BEGIN
     END LOOP;
     EXECUTE format('CREATE TEMPORARY TABLE schema_version ON COMMIT DROP AS '
                    'SELECT * FROM public.schema_version WHERE published_at <= %L', moment);
+    EXECUTE format('SET LOCAL olm.as_of = %L', moment);  -- for the views in the schema state
     -- Said in full, so that statements prepared before look for their tables anew.
     SET LOCAL search_path = pg_temp, public;
 END

@@ -14,6 +14,10 @@ import asyncpg
 from tallyport.batch_hash import ChunkFact, ChunkKind, batch_sha256
 from tallyport.clock import Clock
 
+from billing_engine.billing_units.model import view_works
+from billing_engine.billing_views import service as billing_views
+from billing_engine.billing_views.model import Dates
+from billing_engine.billing_views.running import ViewRunner
 from billing_engine.transfers import store
 from billing_engine.transfers.model import Step, Transfer
 from billing_engine.transfers.publisher import RunningAhead
@@ -54,9 +58,11 @@ class LineFreezer:
         ahead: RunningAhead,
         clock: Clock,
         *,
+        views: ViewRunner,
         customers_per_range: int,
     ) -> None:
         self._lanes = lanes
+        self._views = views
         self._writing = writing
         self._transfer = transfer
         self._key = (transfer.batch_date, transfer.revision)
@@ -75,6 +81,9 @@ class LineFreezer:
         """Compute, freeze and hand on everything; returns the number of lines."""
         customers, *_ = await asyncio.gather(*(self._prepare(lane) for lane in self._lanes))
         self._customers = len(customers)
+        works = view_works(await store.published_schemas(self._lanes[0]))
+        dates = Dates(self._transfer.batch_date, self._transfer.usage_day, self._transfer.as_of)
+        await billing_views.fill(self._views, self._lanes, works, dates)
         await self._keep("organisations", await store.compute_organisations(self._lanes[0], ROWS_PER_CHUNK))
         await self._keep("allocations", await store.compute_allocations(self._lanes[0], ROWS_PER_CHUNK))
         keeping: asyncio.Task[None] | None = None
@@ -99,6 +108,7 @@ class LineFreezer:
         await lane.execute("SET LOCAL enable_nestloop = off; SET LOCAL plan_cache_mode = force_custom_plan")
         if self._transfer.as_of is not None:
             await store.travel_to(lane, self._transfer.as_of)
+        await billing_views.create_work(lane)
         return await store.prepare_work(lane, self._transfer.usage_day)
 
     async def _computed(self, customers: Sequence[int]) -> AsyncGenerator[store.Lines, None]:

@@ -12,6 +12,10 @@ from typing import Any, Final
 from tallyport.contracts.billing import LINE_COLUMNS
 from tallyport.contracts.catalog import BillingUnit
 
+from billing_engine.billing_units.model import Schemas, view_works
+from billing_engine.billing_views import service as billing_views
+from billing_engine.billing_views.model import Dates
+from billing_engine.billing_views.running import ViewRunner
 from billing_engine.transfers import store
 
 CUSTOMERS_PER_RANGE: Final = 500
@@ -63,7 +67,8 @@ async def preview(
     *,
     published: Sequence[BillingUnit],
     draft: Sequence[BillingUnit],
-    usage_day: date,
+    dates: Dates,
+    views: ViewRunner,
     customer: str | None = None,
 ) -> Preview:
     """Compute the lines of ``service`` twice, by the statement that transfers use; ``customer`` narrows it to one.
@@ -72,9 +77,17 @@ async def preview(
 
     Raises:
         UnknownCustomerError: the customer has no billed service.
+        ViewFailedError: a registered view does not give what it has to.
     """
+    usage_day = dates.usage_day
+
+    async def run_views(schemas: Schemas) -> None:
+        await billing_views.clear_work(connection)
+        await billing_views.fill(views, [connection], view_works(schemas), dates)
+
     async with connection.transaction(isolation="repeatable_read"):
         await store.create_work(connection)
+        await billing_views.create_work(connection)
         await connection.execute("SET TRANSACTION READ ONLY")
         await connection.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL enable_nestloop = off")
         await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
@@ -84,8 +97,10 @@ async def preview(
             if number is None:
                 raise UnknownCustomerError(f"{customer!r} has no billed service, or there is no such customer")
             customers = [number]
+        await run_views({service: published})
         before = await _bill(connection, customers, usage_day)
         await store.fill_units(connection, {service: draft}, usage_day)
+        await run_views({service: draft})
         after = await _bill(connection, customers, usage_day)
     changes = [
         CustomerChange(*key, before.get(key, Figures()), after.get(key, Figures()))

@@ -124,7 +124,7 @@ SELECT ensure_batch_date($1)
 -- name: create_work_tables
 -- The working set of one transfer; gone with the transaction.
 CREATE TEMPORARY TABLE work_unit (
-    unit_no int PRIMARY KEY, rank int NOT NULL, service text NOT NULL, kind text NOT NULL, counter_no smallint,
+    unit_no int PRIMARY KEY, rank int NOT NULL, service text NOT NULL, kind text NOT NULL, counter_no int,
     aggregation text, price_name text NOT NULL, cost_name text NOT NULL, stock_name text NOT NULL,
     head_json text NOT NULL, unit_code_json text NOT NULL, quantity_source_json text, model text,
     factor numeric, description_format text
@@ -133,6 +133,11 @@ CREATE TEMPORARY TABLE work_amount (
     unit_no int NOT NULL, n int NOT NULL, part text NOT NULL, name text, number text, PRIMARY KEY (unit_no, n, part)
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE work_exempt (object_no int PRIMARY KEY, flags text NOT NULL) ON COMMIT DROP;
+CREATE TEMPORARY TABLE work_view (
+    unit_no int NOT NULL, customer_no int NOT NULL, object_no int NOT NULL, id text NOT NULL, service text NOT NULL,
+    plan text, status text NOT NULL, description text NOT NULL, name text, quantity numeric
+) ON COMMIT DROP;
+CREATE INDEX ON work_view (customer_no);
 CREATE TEMPORARY TABLE work_customer (
     customer_no int PRIMARY KEY, rank int NOT NULL, group_no int NOT NULL, id text NOT NULL, id_json text NOT NULL,
     name text NOT NULL, name_json text NOT NULL, site_name text
@@ -171,11 +176,12 @@ DELETE FROM work_amount
 -- name: fill_work_unit
 -- The units $2 that make lines, numbered as they are ranked.
 INSERT INTO work_unit
-SELECT u.unit_no, u.unit_no, u.service, u.unit, c.counter_no, s.aggregation, u.price, u.cost, u.stock_code,
+SELECT u.unit_no, u.unit_no, u.service, u.unit, CASE WHEN u.view IS NULL THEN c.counter_no ELSE u.unit_no END,
+       CASE WHEN u.view IS NULL THEN s.aggregation ELSE 'view' END, u.price, u.cost, u.stock_code,
        concat_ws(',', to_json(u.service), to_json(u.plan_type), to_json(u.id)), to_json(u.unit_code)::text,
-       to_json('counter:' || u.counter || ':' || $1::date || u.conversion)::text, u.model, u.factor, u.description_format
+       to_json(coalesce('counter:' || u.counter || ':' || $1::date || u.conversion, 'view:' || u.view))::text, u.model, u.factor, u.description_format
 FROM jsonb_to_recordset($2::jsonb) AS u (
-    unit_no int, service text, id text, plan_type text, unit text, counter text, price text, cost text, stock_code text,
+    unit_no int, service text, id text, plan_type text, unit text, view text, counter text, price text, cost text, stock_code text,
     unit_code text, model text, factor numeric, conversion text, description_format text
 )
 LEFT JOIN service_counter s ON s.service = u.service AND s.name = u.counter
@@ -304,7 +310,7 @@ ORDER BY t.object_no, r.rank
 
 -- name: analyse_work
 -- The planner has to know how large the tables are.
-ANALYZE work_unit, work_amount, work_customer, work_price_group, work_group_level, work_override, work_conversion, work_exempt
+ANALYZE work_unit, work_amount, work_view, work_customer, work_price_group, work_group_level, work_override, work_conversion, work_exempt
 
 -- name: customers_in_order
 -- The customers, as reports order them.
@@ -338,6 +344,9 @@ WITH usage AS (
     WHERE day = $3 AND customer_no = ANY ($1::int[])
       AND counter_no IN (SELECT counter_no FROM work_unit WHERE aggregation = 'sum')
     GROUP BY customer_no, object_no, counter_no
+    UNION ALL
+    -- What a registered view says is looked up as if the unit were a counter of its own.
+    SELECT customer_no, object_no, unit_no, 'view', quantity FROM work_view WHERE customer_no = ANY ($1::int[])
 ), instance AS MATERIALIZED (
     SELECT customer_no, object_no, id, service, plan, status FROM service_instance
     WHERE customer_no = ANY ($1::int[]) AND removed_at IS NULL AND is_billed AND NOT reseller_service
@@ -355,6 +364,9 @@ WITH usage AS (
     JOIN subscription s ON s.customer_no = a.customer_no AND s.object_no = a.subscription_no
     JOIN instance i ON i.customer_no = s.customer_no AND i.object_no = s.instance_no
     WHERE a.customer_no = ANY ($1::int[]) AND s.customer_no = ANY ($1::int[]) AND a.removed_at IS NULL AND s.removed_at IS NULL
+    UNION ALL
+    SELECT customer_no, object_no, id, service, 'view:' || unit_no, plan, status, description, name
+    FROM work_view WHERE customer_no = ANY ($1::int[])
 ), item AS MATERIALIZED (
     -- What the order depends on stands first: a sort finds the first columns of a row fastest.
     SELECT row_number() OVER (ORDER BY place, id COLLATE "C") AS n, billed.*
@@ -364,7 +376,8 @@ WITH usage AS (
                CASE WHEN j.kind = 'instance' THEN c.name_json ELSE to_json(j.user_name)::text END AS description_json,
                CASE WHEN u.description_format IS NOT NULL THEN ARRAY[j.user_name, j.application_name, c.name, c.site_name] END
                    AS names,
-               u.quantity_source_json
+               u.quantity_source_json,
+               CASE WHEN u.aggregation = 'view' THEN to_json(j.application_name)::text END AS name_json
         FROM subject j
         JOIN work_customer c ON c.customer_no = j.customer_no
         JOIN work_unit u ON u.service = j.service AND u.kind = j.kind
@@ -509,6 +522,7 @@ WITH usage AS (
            concat(',', coalesce(to_json(nullif(plan, ''))::text, 'null'), ',"line",null,') AS before_description,
            concat(',', to_json(coalesce(plan_name, plan)), ',', to_json(coalesce(stock, '')), ',', unit_code_json, ',"')
                AS before_quantity,
+           concat(',', to_json(coalesce(stock, '')), ',', unit_code_json, ',"') AS after_name,
            concat('",', coalesce('"' || r.sales || '"', 'null'), ',', coalesce('"' || cost || '"', 'null'), ',"') AS before_total,
            concat('","', r.currency, '","') AS before_flags,
            s.before_levels,
@@ -526,7 +540,7 @@ WITH usage AS (
 ), measured AS (
     SELECT i.*, r.sales, r.cost, r.ceilings, r.floors, r.feet, r.prices, r.package_size, r.minimum, r.maximum, r.digits,
            r.currency, r.no_price, r.flags, r.flags_without_data, r.description_format, r.rate_names, r.before_object,
-           r.before_description, r.before_quantity, r.before_total, r.before_flags, r.before_levels, r.end_of_one, r.end_of_none,
+           r.before_description, r.before_quantity, r.after_name, r.before_total, r.before_flags, r.before_levels, r.end_of_one, r.end_of_none,
            r.levels, r.level_sales, r.nothing, r.rungs,
            CASE WHEN r.factor IS NOT NULL THEN trim_scale(coalesce(i.value, 0) * r.factor)
                 WHEN i.quantity_source_json IS NOT NULL THEN coalesce(i.value, 0)
@@ -576,7 +590,8 @@ WITH usage AS (
                || CASE WHEN description_format IS NULL THEN description_json
                        ELSE to_json(format(description_format, names[1], names[2], names[3], names[4], rate_names[1],
                                            rate_names[2], rate_names[3]))::text END
-               || before_quantity || quantity || before_total || total || before_flags || all_flags
+               || CASE WHEN name_json IS NULL THEN before_quantity ELSE ',' || name_json || after_name END
+               || quantity || before_total || total || before_flags || all_flags
                || '",' || coalesce(quantity_source_json, '"status:' || status || '"')
                || CASE WHEN quantity_source_json IS NULL AND exempt IS NULL AND rungs IS NULL
                        THEN CASE WHEN quantity = 1 THEN end_of_one ELSE end_of_none END

@@ -16,6 +16,8 @@ from tallyport.messaging.backoff import Backoff
 from tallyport.messaging.runtime import MessagingRuntime
 from tallyport.postgres.pool import TRANSIENT_ERRORS
 
+from billing_engine.billing_views.model import ViewFailedError
+from billing_engine.billing_views.running import ViewRunner
 from billing_engine.transfers import store
 from billing_engine.transfers.freezing import LineFreezer, one_snapshot
 from billing_engine.transfers.model import Step, Transfer, TransferCancelledError
@@ -39,6 +41,7 @@ class TransferRunner:
         publisher: ChunkPublisher,
         usage: UsageService,
         clock: Clock,
+        views: ViewRunner,
         customers_per_range: int,
     ) -> None:
         self._pool = pool
@@ -46,6 +49,7 @@ class TransferRunner:
         self._publisher = publisher
         self._usage = usage
         self._clock = clock
+        self._views = views
         self._customers_per_range = customers_per_range
         self._published: dict[tuple[date, int], Published] = {}
         self._wake = asyncio.Event()
@@ -91,6 +95,9 @@ class TransferRunner:
                 raise
             except TransferCancelledError:
                 log.info("transfer_cancelled", batch_date=str(batch_date), revision=revision)
+            except ViewFailedError as error:
+                log.warning("transfer_failed", batch_date=str(batch_date), revision=revision, reason=str(error))
+                await self._fail(batch_date, revision, str(error))
             except Exception as error:
                 log.exception("transfer_failed", batch_date=str(batch_date), revision=revision)
                 await self._fail(batch_date, revision, f"{type(error).__name__}: {error}")
@@ -144,7 +151,13 @@ class TransferRunner:
             one_snapshot(self._pool) as lanes,
         ):
             lines = await LineFreezer(
-                lanes, writing, transfer, ahead, self._clock, customers_per_range=self._customers_per_range
+                lanes,
+                writing,
+                transfer,
+                ahead,
+                self._clock,
+                views=self._views,
+                customers_per_range=self._customers_per_range,
             ).freeze(parked)
             await ahead.settle()
         self._published[key] = ahead.published

@@ -15,6 +15,7 @@ from tallyport.contracts.billing import TransferState
 from tallyport.messaging.record import Event
 from tallyport.messaging.unit_of_work import UnitOfWork
 
+from billing_engine.billing_views.model import Dates
 from billing_engine.transfers import store
 from billing_engine.transfers.model import (
     Step,
@@ -67,9 +68,10 @@ class TransferService:
         """Today's batch date, in the provider's time zone."""
         return today(self._clock, self._zone)
 
-    def usage_day(self) -> date:
-        """The day whose usage today's batch bills."""
-        return self.today() - timedelta(days=self._usage_day_offset)
+    def dates(self) -> Dates:
+        """Of a batch of today: its date, and the day whose usage it bills."""
+        batch_date = self.today()
+        return Dates(batch_date, batch_date - timedelta(days=self._usage_day_offset))
 
     async def begin(self, batch_date: date | None, *, by: str) -> Transfer:
         """Begin a transfer: of a date that has none, or a new revision of today's.

@@ -68,7 +68,7 @@ def unit_price(customer: Customer, plan: PricedPlan | None, book: PriceBook, day
     subject = "instance" if plan.type == "customer_plan" else "user"
     price = Decimal(0)
     for unit in plan.units:
-        if unit.unit != subject or not unit.active:
+        if unit.subject != subject or not unit.active:
             continue
         if unit.quantity != "status":
             return None

@@ -1,0 +1,1 @@
+"""SQL views that administrators register, whose rows become billing lines."""

@@ -1,0 +1,194 @@
+"""Registering views, and running them for the lines of a transfer or a preview."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncpg
+from tallyport.contracts.catalog import BillingUnit
+from tallyport.contracts.units import ColumnQuantity, ViewUnit
+from tallyport.messaging.unit_of_work import UnitOfWork
+
+from billing_engine.billing_views import store
+from billing_engine.billing_views.checking import checked
+from billing_engine.billing_views.model import (
+    Dates,
+    Definition,
+    RegisteredView,
+    Row,
+    ViewFailedError,
+    ViewRefusedError,
+    ViewWork,
+)
+from billing_engine.billing_views.running import ViewRunner
+
+UnitOfWorkFactory = Callable[[], AbstractAsyncContextManager[UnitOfWork]]
+_SUBJECTS: Final = {"customer_plan": "instance", "user_plan": "user", "application": "application"}
+_THINGS: Final = {"instance": "service instance", "user": "subscription", "application": "application"}
+
+
+Named = dict[tuple[str, int | None], RegisteredView | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What registering a view did. ``changed`` is False when its newest version says the same."""
+
+    view: RegisteredView
+    rows: int
+    changed: bool
+    warnings: list[str] = field(default_factory=list)
+
+
+async def register(
+    pool: asyncpg.Pool[asyncpg.Record],
+    unit_of_work: UnitOfWorkFactory,
+    runner: ViewRunner,
+    given: Definition,
+    *,
+    dates: Dates,
+    by: str,
+) -> Registered:
+    """Check a view by looking at it and by running it, and keep it as a new version.
+
+    Raises:
+        ViewRefusedError: it is not one query on ``olm`` and ``dbo``, or the service is unknown.
+        ViewFailedError: what it gives is not what a billing unit needs.
+    """
+    sql = checked(given.sql, given.dialect)
+    async with pool.acquire() as connection:
+        rows, warnings = await _try(connection, runner, given, sql, dates)
+    async with unit_of_work() as uow:
+        await store.lock(uow.connection, given.name)
+        newest = await store.version(uow.connection, given.name, None)
+        if newest is not None and _same(newest, given, sql):
+            return Registered(newest, rows, changed=False, warnings=warnings)
+        number = newest.version + 1 if newest is not None else 1
+        view = await store.put(uow.connection, given, number, sql=sql, at=uow.now(), by=by)
+    return Registered(view, rows, changed=True, warnings=warnings)
+
+
+async def _try(connection: Any, runner: ViewRunner, given: Definition, sql: str, dates: Dates) -> tuple[int, list[str]]:
+    async with connection.transaction(isolation="repeatable_read"):
+        if not await store.service_exists(connection, given.service):
+            message = f"there is no service {given.service!r}; apply a catalogue that has it"
+            raise ViewRefusedError([message], "service")
+        await store.create_work(connection)
+        work = ViewWork(0, given.service, _SUBJECTS[given.plan_type], given.name, None, given.quantity_column)
+        rows = await _load(runner, [connection], work, sql=sql, quantity_column=given.quantity_column, dates=dates)
+        unpriced = await store.unpriced_rows(connection, given.service, _PRICED_BY[given.plan_type])
+    if not unpriced:
+        return rows, []
+    kind = _PRICED_BY[given.plan_type]
+    return rows, [
+        f"{unpriced} of {rows} rows name no {kind} of {given.service}; such a line has the total 0 and no_price"
+    ]
+
+
+_PRICED_BY: Final = {"customer_plan": "customer_plan", "user_plan": "user_plan", "application": "user_plan"}
+
+
+def _same(view: RegisteredView, given: Definition, sql: str) -> bool:
+    before = Definition(
+        name=view.name,
+        service=view.service,
+        plan_type=view.plan_type,
+        label=view.label,
+        quantity_column=view.quantity_column,
+        sql=view.source_sql,
+        dialect=view.dialect,
+    )
+    return before == given and view.sql == sql
+
+
+async def create_work(connection: Any) -> None:
+    """Make the empty table for the rows of views, which goes with the transaction."""
+    await store.create_work(connection)
+
+
+async def clear_work(connection: Any) -> None:
+    """Make way for other units in the same working set."""
+    await store.clear_lines(connection)
+
+
+async def fill(runner: ViewRunner, lanes: Sequence[Any], works: Sequence[ViewWork], dates: Dates) -> None:
+    """Run the views of some units on the snapshot of the first lane, and make their rows lines on every lane.
+
+    The lanes are transactions on one snapshot, with the tables that ``create_work`` makes.
+
+    Raises:
+        ViewFailedError: a view does not give what it has to; nothing is billed by half of a view.
+    """
+    for work in works:
+        view = await store.version(lanes[0], work.view, work.version)
+        if view is None:
+            raise ViewFailedError(work.view, f"there is no version {work.version}")
+        column = work.column or view.quantity_column
+        await _load(runner, lanes, work, sql=view.sql, quantity_column=column, dates=dates)
+        for lane in lanes:
+            await store.fill_lines(lane, work)
+            await store.clear_rows(lane)
+
+
+async def _load(
+    runner: ViewRunner, lanes: Sequence[Any], work: ViewWork, *, sql: str, quantity_column: str, dates: Dates
+) -> int:
+    """Run a view, keep its rows on every lane, and look at them."""
+
+    async def take(rows: Sequence[Row]) -> None:
+        for lane in lanes:
+            await store.put_rows(lane, rows)
+
+    first, *_ = lanes
+    objects = await store.count_objects(first, work.service, work.subject)
+    snapshot = await store.export_snapshot(first)
+    rows = await runner.run(
+        work.view, sql, quantity_column, snapshot=snapshot, dates=dates, max_rows=objects, take=take
+    )
+    if twice := await store.objects_twice(first):
+        said = ", ".join(f"{name!r} ({count} times)" for name, count in twice)
+        raise ViewFailedError(work.view, f"it has several rows for one object: {said}")
+    if unknown := await store.objects_unknown(first, work.service, work.subject):
+        said = ", ".join(repr(name) for name in unknown)
+        raise ViewFailedError(work.view, f"not a {_THINGS[work.subject]} of service {work.service!r}: {said}")
+    return rows
+
+
+async def newest(connection: Any) -> dict[str, RegisteredView]:
+    """The newest version of every view, by name."""
+    return {view.name: view for view in await store.newest(connection)}
+
+
+async def named(connection: Any, units: Sequence[BillingUnit]) -> Named:
+    """The views that units name, each with the version they name; None where nobody registered it."""
+    wanted = {(unit.unit.view, unit.unit.version) for unit in units if isinstance(unit.unit, ViewUnit)}
+    return {key: await find(connection, *key) for key in sorted(wanted, key=str)}
+
+
+async def versions(connection: Any, name: str) -> list[RegisteredView]:
+    """All versions of a view, newest first; empty for one that nobody registered."""
+    return await store.versions(connection, name)
+
+
+async def find(connection: Any, name: str, version: int | None) -> RegisteredView | None:
+    """One version of a view, the newest for None."""
+    return await store.version(connection, name, version)
+
+
+async def pinned(connection: Any, units: Sequence[BillingUnit]) -> list[BillingUnit]:
+    """``units`` with the version and the column of each view written out: what a published schema says for ever."""
+    found: list[BillingUnit] = []
+    for unit in units:
+        view = await find(connection, unit.unit.view, unit.unit.version) if isinstance(unit.unit, ViewUnit) else None
+        if view is None or not isinstance(unit.quantity, ColumnQuantity):
+            found.append(unit)
+            continue
+        fixed = {
+            "unit": ViewUnit(view=view.name, version=view.version),
+            "quantity": ColumnQuantity(column=unit.quantity.column or view.quantity_column),
+        }
+        found.append(unit.model_copy(update=fixed))
+    return found
