@@ -91,12 +91,9 @@ async def preview(
         await connection.execute("SET TRANSACTION READ ONLY")
         await connection.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL enable_nestloop = off")
         await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
-        customers = await store.fill_work(connection, {service: published}, usage_day)
-        if customer is not None:
-            number = await store.customer_number(connection, customer)
-            if number is None:
-                raise UnknownCustomerError(f"{customer!r} has no billed service, or there is no such customer")
-            customers = [number]
+        customers = await store.fill_work(connection, {service: published}, usage_day, customer=customer)
+        if customer is not None and not customers:
+            raise UnknownCustomerError(f"{customer!r} has no billed service, or there is no such customer")
         await run_views({service: published})
         before = await _bill(connection, customers, usage_day)
         await store.fill_units(connection, {service: draft}, usage_day)
