@@ -11,6 +11,7 @@ from tallyport_local.cli import (
     gate,
     imports,
     lifecycle,
+    reconcile,
     reports,
     schema,
     topics,
@@ -19,6 +20,6 @@ from tallyport_local.cli import (
 from tallyport_local.cli.root import app
 
 __all__ = [
-    "app", "billing_view", "catalog", "collect", "demo", "events", "gate", "imports", "lifecycle", "reports", "schema",
-    "topics", "transfers",
+    "app", "billing_view", "catalog", "collect", "demo", "events", "gate", "imports", "lifecycle", "reconcile",
+    "reports", "schema", "topics", "transfers",
 ]  # fmt: skip

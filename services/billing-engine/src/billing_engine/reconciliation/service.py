@@ -1,0 +1,31 @@
+"""Comparing usage, directory and batch, and noting what somebody has looked at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+from billing_engine.reconciliation import store
+from billing_engine.reconciliation.model import Acknowledgement, Finding, Thresholds
+
+
+async def reconcile(
+    connection: Any, *, batch_date: date, usage_day: date, today: date, thresholds: Thresholds
+) -> list[Finding]:
+    """What does not agree, from one snapshot, with what was said about it."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        found = [
+            *await store.usage_of_unknown(connection, thresholds.limit),
+            *await store.usage_of_removed(connection, usage_day, thresholds.limit),
+            *await store.without_usage(connection, usage_day, thresholds),
+            *await store.below_use(connection, thresholds.limit),
+            *await store.moved(connection, batch_date, thresholds),
+        ]
+        said = await store.acknowledged(connection, today, [one.id for one in found])
+    return [replace(one, acknowledged=said.get(one.id)) for one in found]
+
+
+async def acknowledge(connection: Any, finding_id: str, said: Acknowledgement) -> None:
+    """Note that somebody has looked at a finding and why it may stay."""
+    await store.acknowledge(connection, finding_id, said)
