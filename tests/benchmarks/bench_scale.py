@@ -170,6 +170,30 @@ class Scale:
         assert found["totals"], found
 
 
+# Tables with their partitions and indexes, by the first of their names.
+SIZE_OF: Final = """
+SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c
+LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
+WHERE c.relkind = 'r' AND (c.oid = to_regclass($1) OR i.inhparent = to_regclass($1))
+"""
+
+
+async def _bytes_each(scale: Scale, warehouse: asyncpg.Connection[asyncpg.Record]) -> dict[str, int]:
+    """Bytes on disk for each line, sample and object."""
+    lines = await warehouse.fetchval("SELECT count(*) FROM batch_line")
+    samples = await scale.engine.fetchval("SELECT count(*) FROM usage_sample")
+    found: dict[str, int] = {}
+    for name, connection, table, count in (
+        ("a line, frozen in the engine", scale.engine, "batch_chunk", lines),
+        ("a line, in the warehouse", warehouse, "batch_line", lines),
+        ("a sample", scale.engine, "usage_sample", samples),
+        ("a user", scale.engine, "subscription", samples),
+        ("an object's id", scale.engine, "billable_object", samples),
+    ):
+        found[name] = round(await connection.fetchval(SIZE_OF, table) / count)
+    return found
+
+
 async def _limit(warehouse: asyncpg.Connection[asyncpg.Record]) -> float:
     """Seconds of one INSERT ... SELECT of the lines that the warehouse has."""
     await warehouse.execute(await warehouse.fetchval(SAME_TABLE))
@@ -199,6 +223,7 @@ async def _measure(stack: Stack, folder: DataFolder, chosen: argparse.Namespace)
         await scale.set_up()
         await scale.grow_to(chosen.customers)
         first = await scale.transfer()
+        sizes = await _bytes_each(scale, warehouse)
         limit = await _limit(warehouse)
         again = [await scale.transfer() for _ in range(chosen.runs)]
         number = await engine.fetchval("SELECT max(customer_no) FROM service_instance")
@@ -218,6 +243,8 @@ async def _measure(stack: Stack, folder: DataFolder, chosen: argparse.Namespace)
     print(f"{'twice the lines, against once':<44}{median(twice):>9.1f}{median(twice) / once:>8.2f} x   2.1")
     print(f"{'one customer, objects by primary key, ms, p95':<45}{looked:>8.2f}")
     print(f"{'one customer, preview, ms, p95':<44}{previewed:>9.1f}{previewed / looked:>8.0f} x   50")
+    for name, size in sizes.items():
+        print(f"{f'{name}, bytes':<44}{size:>9}")
 
 
 async def main() -> None:
