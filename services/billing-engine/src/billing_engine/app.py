@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,6 +28,8 @@ from billing_engine.directory.service import DirectoryService
 from billing_engine.directory.stream import directory_subscription
 from billing_engine.settings import BillingSettings, EngineSettings
 from billing_engine.transfers.api import batches_router, transfers_router
+from billing_engine.transfers.corrections.api import late_usage_router
+from billing_engine.transfers.corrections.service import Corrector
 from billing_engine.transfers.daily import DailyTransfers, Retention
 from billing_engine.transfers.publisher import ChunkPublisher
 from billing_engine.transfers.runner import TransferRunner
@@ -55,12 +58,17 @@ class Engine:
             service=SERVICE, kafka=settings.kafka, database=settings.database, pool=pool, clock=clock, registry=registry
         )
         self.usage = UsageService(pool, self.messaging.sources)
+        self._corrector = Corrector(
+            lateness_days=settings.billing.lateness_days,
+            customers_per_range=settings.billing.customers_per_range,
+        )
         self.runner = TransferRunner(
             pool=pool,
             messaging=self.messaging,
             publisher=ChunkPublisher(settings.kafka),
             usage=self.usage,
             clock=clock,
+            corrector=self._corrector,
             customers_per_range=settings.billing.customers_per_range,
         )
         self.transfers = TransferService(
@@ -95,6 +103,10 @@ class Engine:
             )
             chores.append(daily.run)
         return chores
+
+    def too_late(self) -> date:
+        """The newest date that today's batch does not correct any more."""
+        return self._corrector.oldest(self.transfers.today()) - timedelta(days=1)
 
     async def reasons_not_ready(self) -> list[str]:
         """Why the engine should get no work."""
@@ -142,6 +154,7 @@ def application(
     app.include_router(directory_router(pool))
     app.include_router(transfers_router(pool, engine.transfers))
     app.include_router(batches_router(pool))
+    app.include_router(late_usage_router(pool, engine.too_late))
     return app
 
 

@@ -17,6 +17,7 @@ from tallyport.messaging.runtime import MessagingRuntime
 from tallyport.postgres.pool import TRANSIENT_ERRORS
 
 from billing_engine.transfers import store
+from billing_engine.transfers.corrections.service import Corrector
 from billing_engine.transfers.freezing import LineFreezer, one_snapshot
 from billing_engine.transfers.model import Step, Transfer, TransferCancelledError
 from billing_engine.transfers.publisher import ChunkPublisher, Published
@@ -39,6 +40,7 @@ class TransferRunner:
         publisher: ChunkPublisher,
         usage: UsageService,
         clock: Clock,
+        corrector: Corrector,
         customers_per_range: int,
     ) -> None:
         self._pool = pool
@@ -46,6 +48,7 @@ class TransferRunner:
         self._publisher = publisher
         self._usage = usage
         self._clock = clock
+        self._corrector = corrector
         self._customers_per_range = customers_per_range
         self._published: dict[tuple[date, int], Published] = {}
         self._wake = asyncio.Event()
@@ -120,9 +123,9 @@ class TransferRunner:
             log.info("transfer_step_done", batch_date=str(batch_date), revision=revision, step=transfer.step.value)
 
     async def _freeze_usage(self, transfer: Transfer) -> None:
-        """What is parked and has its object by now goes in first; then the day's usage is what is there."""
+        """What is parked and has its object by now goes in; then the usage day is closed, and what follows is late."""
         async with self._messaging.unit_of_work("transfers") as uow:
-            moved = await self._usage.apply_all_parked(uow)
+            moved = await self._usage.close_day(uow, transfer.usage_day, transfer.batch_date, transfer.revision)
             await self._advance(uow.connection, transfer, Step.FREEZE_USAGE, moved, Step.COMPUTE_LINES)
 
     async def _compute_lines(self, transfer: Transfer) -> None:
@@ -144,7 +147,13 @@ class TransferRunner:
             one_snapshot(self._pool) as lanes,
         ):
             lines = await LineFreezer(
-                lanes, writing, transfer, ahead, self._clock, customers_per_range=self._customers_per_range
+                lanes,
+                writing,
+                transfer,
+                ahead,
+                self._clock,
+                corrector=self._corrector,
+                customers_per_range=self._customers_per_range,
             ).freeze(parked)
             await ahead.settle()
         self._published[key] = ahead.published

@@ -16,6 +16,7 @@ from tallyport.messaging.record import Event
 from tallyport.messaging.unit_of_work import UnitOfWork
 
 from billing_engine.transfers import store
+from billing_engine.transfers.corrections import store as late_store
 from billing_engine.transfers.model import (
     Step,
     Transfer,
@@ -126,6 +127,13 @@ class TransferService:
             problem = why_not_resume(wanted, newest, step)
             if problem is not None or newest is None:
                 raise TransferRefusedError(problem or f"there is no transfer of {wanted}")
+            await late_store.lock(uow.connection)
+            taken_over = await late_store.taken_over_since(uow.connection, wanted, newest.revision)
+            if taken_over is not None:
+                raise TransferRefusedError(
+                    f"corrections or adjustments of {wanted} revision {newest.revision} are in the batch of "
+                    f"{taken_over} by now; begin a new revision"
+                )
             start = step or newest.step
             # The announcement is what the warehouse waits for; awaiting again means announcing again.
             if start is Step.AWAIT_WAREHOUSE:
