@@ -20,6 +20,8 @@ from tallyport.observability.http import serve, service_app
 from tallyport.postgres.migrations import Migration, read_migrations
 from tallyport.postgres.pool import open_pool
 
+from billing_engine.adjustments.api import adjustments_router
+from billing_engine.adjustments.service import AdjustmentService
 from billing_engine.billing_units.api import billing_units_router
 from billing_engine.catalog.api import catalog_router
 from billing_engine.directory import store as directory_store
@@ -78,6 +80,9 @@ class Engine:
             usage_day_offset=settings.billing.usage_day_offset,
             daily_at=settings.billing.daily_at,
             on_begun=self.runner.wake,
+        )
+        self.adjustments = AdjustmentService(
+            self.messaging.unit_of_work, needs_approval=settings.billing.adjustment_approval
         )
         self._chores = self._daily(settings.billing, clock)
         directory = DirectoryService(on_new_objects=self.usage.apply_parked)
@@ -154,6 +159,7 @@ def application(
     app.include_router(directory_router(pool))
     app.include_router(transfers_router(pool, engine.transfers))
     app.include_router(batches_router(pool))
+    app.include_router(adjustments_router(pool, engine.adjustments))
     app.include_router(late_usage_router(pool, engine.too_late))
     return app
 

@@ -31,6 +31,9 @@ class BillingSettings(Frozen):
     lateness_days: int = Field(
         default=35, ge=0, description="how many days back a batch is corrected when usage arrives late"
     )
+    adjustment_approval: bool = Field(
+        default=False, description="whether a second person has to approve an adjustment before it is billed"
+    )
     keep_usage_days: int = Field(default=400, ge=35, description="how long samples are kept")
     keep_versions_days: int = Field(default=800, ge=35, description="how long replaced rows of the directory are")
     keep_batches_days: int | None = Field(default=None, ge=35, description="how long frozen lines are; empty: for ever")

@@ -240,3 +240,18 @@ async def test_what_comes_after_the_limit_or_has_no_line_is_not_billed_and_said(
     await story.measure(37, {"new": "5"}, hour=15)
     assert _corrections(await story.batch(38)) == []
     assert str(story.day(37)) in (await story.said(38))["late_not_billed_days"]
+
+
+async def test_a_batch_whose_last_lines_stand_before_corrections_is_corrected_too(bench: Bench) -> None:
+    first, last = Story(bench), Story(bench)
+    last.customer, last.first = f"z-{last.customer}", first.first
+    for story in (first, last):
+        await story.begin("ann")
+        await story.measure(0, {"ann": "100"})
+    await first.batch(0)
+    await first.measure(0, {"ann": "200"}, hour=15)
+    for story in (first, last):
+        await story.measure(1, {"ann": "100"})
+    assert _corrections(await first.batch(1)) != []
+    await last.measure(1, {"ann": "200"}, hour=15)
+    assert _corrections(await last.batch(2)) != []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tallyport_local.cli import (
+    adjustments,
     catalog,
     collect,
     demo,
@@ -18,6 +19,6 @@ from tallyport_local.cli import (
 from tallyport_local.cli.root import app
 
 __all__ = [
-    "app", "catalog", "collect", "demo", "events", "gate", "imports", "lifecycle", "reports", "schema", "topics",
-    "transfers",
+    "adjustments", "app", "catalog", "collect", "demo", "events", "gate", "imports", "lifecycle", "reports", "schema",
+    "topics", "transfers",
 ]  # fmt: skip

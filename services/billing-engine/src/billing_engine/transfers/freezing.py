@@ -14,9 +14,12 @@ import asyncpg
 from tallyport.batch_hash import ChunkFact, ChunkKind, batch_sha256
 from tallyport.clock import Clock
 
+from billing_engine.adjustments import service as adjustments
+from billing_engine.adjustments.model import Bound
 from billing_engine.transfers import store
 from billing_engine.transfers.corrections import store as late_store
-from billing_engine.transfers.corrections.service import Corrector, Late
+from billing_engine.transfers.corrections.model import Line
+from billing_engine.transfers.corrections.service import Corrector, Late, parts_of, totals_of
 from billing_engine.transfers.model import Step, Transfer
 from billing_engine.transfers.publisher import RunningAhead
 
@@ -62,6 +65,7 @@ class LineFreezer:
         self._lanes = lanes
         self._corrector = corrector
         self._late = Late()
+        self._adjustments: list[Bound] = []
         self._writing = writing
         self._transfer = transfer
         self._key = (transfer.batch_date, transfer.revision)
@@ -82,6 +86,7 @@ class LineFreezer:
         self._customers = len(customers)
         await self._take_over()
         billed = [number for batch in self._late.open for number in batch.customers]
+        billed += [one.customer_no for one in self._adjustments]
         organisations = await store.compute_organisations(self._lanes[0], ROWS_PER_CHUNK, billed)
         await self._keep("organisations", organisations)
         await self._keep("allocations", await store.compute_allocations(self._lanes[0], ROWS_PER_CHUNK))
@@ -98,6 +103,7 @@ class LineFreezer:
                 if keeping is not None:
                     keeping.cancel()
         await self._correct()
+        await self._adjust()
         await self._record(parked_samples)
         return self._lines
 
@@ -115,6 +121,9 @@ class LineFreezer:
         async with self._writing.transaction():
             await late_store.lock(self._writing)
             self._late = await self._corrector.take_over(self._lanes[0], self._writing, self._transfer)
+            self._adjustments = await adjustments.take_over(
+                self._writing, self._transfer.batch_date, only_its_own=self._late.deferred
+            )
 
     async def _correct(self) -> None:
         """What came late for earlier batches, after the ordinary lines."""
@@ -125,9 +134,16 @@ class LineFreezer:
                 await self._keep_extra(one.totals, parts)
                 await late_store.note_chunks(self._writing, self._key, one.corrects, first, len(parts))
 
+    async def _adjust(self) -> None:
+        """What was said by hand, at the end."""
+        lines = [Line(*one.line()) for one in self._adjustments]  # type: ignore[arg-type]
+        if lines:
+            await self._keep_extra(totals_of(lines), parts_of(lines))
+
     async def _keep_extra(self, totals: dict[str, Decimal], parts: list[store.Part]) -> None:
         """Freeze lines that are about something else than the usage day."""
-        await late_store.put_extra(self._writing, *self._key, sum(part.row_count for part in parts))
+        rows = sum(part.row_count for part in parts)
+        await late_store.put_extra(self._writing, self._key, rows, len(self._chunks) + 1)
         await self._keep_lines(store.Lines(parts, totals, without_usage=0, without_price=0), customers=0)
 
     async def _computed(self, customers: Sequence[int]) -> AsyncGenerator[store.Lines, None]:
@@ -206,6 +222,7 @@ class LineFreezer:
                     "dead_lettered": dead,
                     "conflicting": conflicts,
                     **self._late.statement(),
+                    "adjustments": len(self._adjustments),
                 },
             )
 

@@ -17,11 +17,12 @@ SELECT EXISTS (
 -- What the revision is computed from.
 INSERT INTO transfer_snapshot (batch_date, revision, snapshot, taken_at, bills_late) VALUES ($1, $2, $3::text::pg_snapshot, $4, $5)
 ON CONFLICT (batch_date, revision) DO UPDATE SET
-    snapshot = excluded.snapshot, taken_at = excluded.taken_at, bills_late = excluded.bills_late, extra = 0
+    snapshot = excluded.snapshot, taken_at = excluded.taken_at, bills_late = excluded.bills_late, extra = 0,
+    first_extra_chunk = NULL
 
 -- name: put_extra
 -- How many of the revision's lines are about something else than its own usage day.
-UPDATE transfer_snapshot SET extra = extra + $3 WHERE batch_date = $1 AND revision = $2
+UPDATE transfer_snapshot SET extra = extra + $3, first_extra_chunk = coalesce(first_extra_chunk, $4) WHERE batch_date = $1 AND revision = $2
 
 -- name: taken_over_since
 -- The newest date, but for $1, whose batch was computed after that of $1, revision $2, and has taken over what that one has
@@ -78,15 +79,17 @@ GROUP BY b.id
 
 -- name: frozen_chunks
 -- The chunks of lines that can hold something of the customers $3. Ordinary lines are in the customers' order; what stands
--- after them begins anew.
+-- after them is about other dates.
 WITH chunk AS (
     SELECT sequence, first_key COLLATE "C" AS first_key, lead(first_key) OVER (ORDER BY sequence) COLLATE "C" AS next_key
-    FROM batch_chunk WHERE batch_date = $1 AND revision = $2 AND kind = 'lines'
+    FROM batch_chunk
+    WHERE batch_date = $1 AND revision = $2 AND kind = 'lines' AND sequence < coalesce(
+        (SELECT first_extra_chunk FROM transfer_snapshot WHERE batch_date = $1 AND revision = $2), 2147483647)
 )
 SELECT $1::date, $2::int, sequence FROM chunk c
 WHERE EXISTS (
     SELECT FROM unnest($3::text[]) AS wanted (id)
-    WHERE wanted.id COLLATE "C" >= c.first_key AND (c.next_key IS NULL OR c.next_key < c.first_key OR wanted.id COLLATE "C" <= c.next_key)
+    WHERE wanted.id COLLATE "C" >= c.first_key AND (c.next_key IS NULL OR wanted.id COLLATE "C" <= c.next_key)
 )
 ORDER BY c.sequence
 

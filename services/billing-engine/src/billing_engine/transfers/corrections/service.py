@@ -57,14 +57,19 @@ class Corrections:
     @property
     def totals(self) -> dict[str, Decimal]:
         """What they sum up to, per currency."""
-        found: dict[str, Decimal] = {}
-        for line in self.lines:
-            found[line.currency] = found.get(line.currency, Decimal(0)) + Decimal(line.total)
-        return found
+        return totals_of(self.lines)
 
     def parts(self) -> list[transfers.Part]:
         """As they are frozen."""
         return parts_of(self.lines)
+
+
+def totals_of(lines: Sequence[Line]) -> dict[str, Decimal]:
+    """What lines sum up to, per currency."""
+    found: dict[str, Decimal] = {}
+    for line in lines:
+        found[line.currency] = found.get(line.currency, Decimal(0)) + Decimal(line.total)
+    return found
 
 
 def parts_of(lines: Sequence[Line]) -> list[transfers.Part]:

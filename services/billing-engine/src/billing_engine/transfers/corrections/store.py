@@ -53,9 +53,9 @@ async def put_snapshot(
     await connection.execute(_QUERIES["drop_corrections"], batch_date, revision)
 
 
-async def put_extra(connection: Connection, batch_date: date, revision: int, lines: int) -> None:
-    """Count lines that are not about the revision's own usage day."""
-    await connection.execute(_QUERIES["put_extra"], batch_date, revision, lines)
+async def put_extra(connection: Connection, batch: tuple[date, int], lines: int, first_chunk: int) -> None:
+    """Count lines that are not about the revision's own usage day, from a chunk on."""
+    await connection.execute(_QUERIES["put_extra"], *batch, lines, first_chunk)
 
 
 async def taken_over_since(connection: Connection, batch_date: date, revision: int) -> date | None:
