@@ -18,6 +18,7 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from billing_engine.app import Engine
 from billing_engine.settings import EngineSettings
+from billing_engine.transfers.explanations.service import UnknownLineError, explain
 from engine_bench import Bench
 from prometheus_client import CollectorRegistry
 from report_builder.app import ReportBuilder
@@ -117,6 +118,21 @@ async def test_the_next_batch_and_its_report_make_up_for_what_came_late(suite: S
         reference=None, author="ann",
     )  # fmt: skip
     await suite.green(TODAY)
+
+    async with bench.pool.acquire() as engine:
+        line, correction = await explain(engine, TODAY, "acme", "mb", "ann")
+        (adjustment,) = await explain(engine, TODAY, "acme", "adjustment", "adjustment-1")
+        with pytest.raises(UnknownLineError, match="has no line of customer 'acme', unit 'mb' and object 'bob'"):
+            await explain(engine, TODAY, "acme", "mb", "bob")
+    assert (line["schema"]["version"], line["schema"]["unit"]["id"]) == (1, "mb")
+    assert line["price"] == {"property": "sales_price", "source": "organisation:acme", "value": "0.7"}
+    assert [(one["value"], one["source"], one["late_since"]) for one in line["quantity"]["samples"]] == [
+        ("2", "/test", None)
+    ]
+    assert [one["value"] for one in correction["quantity"]["samples"]] == ["13"]
+    assert correction["quantity"]["samples"][0]["late_since"] is not None
+    assert [(one["batch_date"], one["line"]["quantity"]) for one in correction["corrects"]] == [(day, "10")]
+    assert (adjustment["adjustment"]["author"], adjustment["adjustment"]["state"]) == ("ann", "billed")
 
     async with suite.warehouse.acquire() as connection:
         session: Any = connection

@@ -33,6 +33,7 @@ from billing_engine.transfers.api import batches_router, transfers_router
 from billing_engine.transfers.corrections.api import late_usage_router
 from billing_engine.transfers.corrections.service import Corrector
 from billing_engine.transfers.daily import DailyTransfers, Retention
+from billing_engine.transfers.explanations.api import explanations_router
 from billing_engine.transfers.publisher import ChunkPublisher
 from billing_engine.transfers.runner import TransferRunner
 from billing_engine.transfers.service import TransferService
@@ -159,6 +160,7 @@ def application(
     app.include_router(directory_router(pool))
     app.include_router(transfers_router(pool, engine.transfers))
     app.include_router(batches_router(pool))
+    app.include_router(explanations_router(pool))
     app.include_router(adjustments_router(pool, engine.adjustments))
     app.include_router(late_usage_router(pool, engine.too_late))
     return app

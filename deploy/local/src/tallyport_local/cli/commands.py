@@ -8,6 +8,7 @@ from tallyport_local.cli import (
     collect,
     demo,
     events,
+    explain,
     gate,
     imports,
     lifecycle,
@@ -19,6 +20,6 @@ from tallyport_local.cli import (
 from tallyport_local.cli.root import app
 
 __all__ = [
-    "adjustments", "app", "catalog", "collect", "demo", "events", "gate", "imports", "lifecycle", "reports", "schema",
-    "topics", "transfers",
+    "adjustments", "app", "catalog", "collect", "demo", "events", "explain", "gate", "imports", "lifecycle", "reports",
+    "schema", "topics", "transfers",
 ]  # fmt: skip

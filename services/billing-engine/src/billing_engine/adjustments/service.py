@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from tallyport.messaging.unit_of_work import UnitOfWork
+from tallyport.money import plain
 
 from billing_engine.adjustments import store
 from billing_engine.adjustments.model import Adjustment, Bound, why_not_amount, why_not_approve, why_not_withdraw
@@ -113,6 +115,12 @@ async def _one(connection: Any, number: int) -> Adjustment:
 async def listed(connection: Any, customer: str | None, limit: int) -> list[Adjustment]:
     """The adjustments of a customer, or all, newest first."""
     return await store.find(connection, customer=customer, number=None, limit=limit)
+
+
+async def facts(connection: Any, number: int) -> dict[str, Any] | None:
+    """An adjustment as an explanation tells it; None if there is none of that number."""
+    found = await store.find(connection, customer=None, number=number, limit=1)
+    return asdict(found[0]) | {"amount": plain(found[0].amount)} if found else None
 
 
 async def take_over(connection: Any, batch_date: date, *, only_its_own: bool) -> list[Bound]:
