@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,8 @@ from tallyport.observability.http import serve, service_app
 from tallyport.postgres.migrations import Migration, read_migrations
 from tallyport.postgres.pool import open_pool
 
+from billing_engine.adjustments.api import adjustments_router
+from billing_engine.adjustments.service import AdjustmentService
 from billing_engine.billing_units.api import billing_units_router
 from billing_engine.billing_views.api import billing_views_router
 from billing_engine.billing_views.running import ViewRunner
@@ -31,7 +34,10 @@ from billing_engine.directory.stream import directory_subscription
 from billing_engine.reconciliation.api import reconciliation_router
 from billing_engine.settings import BillingSettings, EngineSettings
 from billing_engine.transfers.api import batches_router, transfers_router
+from billing_engine.transfers.corrections.api import late_usage_router
+from billing_engine.transfers.corrections.service import Corrector
 from billing_engine.transfers.daily import DailyTransfers, Retention
+from billing_engine.transfers.explanations.api import explanations_router
 from billing_engine.transfers.publisher import ChunkPublisher
 from billing_engine.transfers.runner import TransferRunner
 from billing_engine.transfers.service import TransferService
@@ -60,6 +66,10 @@ class Engine:
         )
         self.usage = UsageService(pool, self.messaging.sources)
         self.views = ViewRunner(settings.views_database)
+        self._corrector = Corrector(
+            lateness_days=settings.billing.lateness_days,
+            customers_per_range=settings.billing.customers_per_range,
+        )
         self.runner = TransferRunner(
             pool=pool,
             messaging=self.messaging,
@@ -67,6 +77,7 @@ class Engine:
             usage=self.usage,
             clock=clock,
             views=self.views,
+            corrector=self._corrector,
             customers_per_range=settings.billing.customers_per_range,
         )
         self.transfers = TransferService(
@@ -76,6 +87,9 @@ class Engine:
             usage_day_offset=settings.billing.usage_day_offset,
             daily_at=settings.billing.daily_at,
             on_begun=self.runner.wake,
+        )
+        self.adjustments = AdjustmentService(
+            self.messaging.unit_of_work, needs_approval=settings.billing.adjustment_approval
         )
         self._chores = self._daily(settings.billing, clock)
         directory = DirectoryService(on_new_objects=self.usage.apply_parked)
@@ -102,6 +116,10 @@ class Engine:
             )
             chores.append(daily.run)
         return chores
+
+    def too_late(self) -> date:
+        """The newest date that today's batch does not correct any more."""
+        return self._corrector.oldest(self.transfers.today()) - timedelta(days=1)
 
     async def reasons_not_ready(self) -> list[str]:
         """Why the engine should get no work."""
@@ -151,6 +169,9 @@ def application(
     app.include_router(transfers_router(pool, engine.transfers))
     app.include_router(batches_router(pool))
     app.include_router(reconciliation_router(pool, unit_of_work, engine.transfers.dates, engine.transfers.today))
+    app.include_router(explanations_router(pool))
+    app.include_router(adjustments_router(pool, engine.adjustments))
+    app.include_router(late_usage_router(pool, engine.too_late))
     return app
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import time
+from typing import Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from tallyport.settings import DatabaseSettings, Frozen, ServiceSettings
 
 
@@ -27,6 +28,12 @@ class BillingSettings(Frozen):
     catch_up_days: int = Field(
         default=35, ge=1, le=400, description="how many days back missed batches are made up for, today included"
     )
+    lateness_days: int = Field(
+        default=35, ge=0, description="how many days back a batch is corrected when usage arrives late"
+    )
+    adjustment_approval: bool = Field(
+        default=False, description="whether a second person has to approve an adjustment before it is billed"
+    )
     keep_usage_days: int = Field(default=400, ge=35, description="how long samples are kept")
     keep_versions_days: int = Field(default=800, ge=35, description="how long replaced rows of the directory are")
     keep_batches_days: int | None = Field(default=None, ge=35, description="how long frozen lines are; empty: for ever")
@@ -37,6 +44,21 @@ class BillingSettings(Frozen):
         if at is not None and at.tzinfo is not None:
             raise ValueError("a local time has no offset; TALLYPORT_BILLING__TIME_ZONE says whose it is")
         return at
+
+    @model_validator(mode="after")
+    def _is_kept(self) -> Self:
+        kept = {
+            "keep_usage_days": self.keep_usage_days - self.usage_day_offset,
+            "keep_versions_days": self.keep_versions_days,
+            "keep_batches_days": self.keep_batches_days,
+        }
+        for name, days in kept.items():
+            if days is not None and self.lateness_days > days:
+                raise ValueError(
+                    f"lateness_days is {self.lateness_days}; with this {name}, what corrections are made from is kept "
+                    f"for {days} days: lower lateness_days or raise {name}"
+                )
+        return self
 
     @field_validator("time_zone")
     @classmethod

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from tallyport_local.cli import (
+    adjustments,
     billing_view,
     catalog,
     collect,
     demo,
     events,
+    explain,
     gate,
     imports,
     lifecycle,
@@ -20,6 +22,6 @@ from tallyport_local.cli import (
 from tallyport_local.cli.root import app
 
 __all__ = [
-    "app", "billing_view", "catalog", "collect", "demo", "events", "gate", "imports", "lifecycle", "reconcile",
-    "reports", "schema", "topics", "transfers",
+    "adjustments", "app", "billing_view", "catalog", "collect", "demo", "events", "explain", "gate", "imports",
+    "lifecycle", "reconcile", "reports", "schema", "topics", "transfers",
 ]  # fmt: skip

@@ -14,12 +14,17 @@ import asyncpg
 from tallyport.batch_hash import ChunkFact, ChunkKind, batch_sha256
 from tallyport.clock import Clock
 
+from billing_engine.adjustments import service as adjustments
+from billing_engine.adjustments.model import Bound
 from billing_engine.billing_units.model import view_works
 from billing_engine.billing_views import service as billing_views
 from billing_engine.billing_views.model import Dates
 from billing_engine.billing_views.running import ViewRunner
 from billing_engine.collection import service as collection
 from billing_engine.transfers import store
+from billing_engine.transfers.corrections import store as late_store
+from billing_engine.transfers.corrections.model import Line
+from billing_engine.transfers.corrections.service import Corrector, Late, parts_of, totals_of
 from billing_engine.transfers.model import Step, Transfer
 from billing_engine.transfers.publisher import RunningAhead
 
@@ -60,10 +65,14 @@ class LineFreezer:
         clock: Clock,
         *,
         views: ViewRunner,
+        corrector: Corrector,
         customers_per_range: int,
     ) -> None:
         self._lanes = lanes
         self._views = views
+        self._corrector = corrector
+        self._late = Late()
+        self._adjustments: list[Bound] = []
         self._writing = writing
         self._transfer = transfer
         self._key = (transfer.batch_date, transfer.revision)
@@ -85,7 +94,11 @@ class LineFreezer:
         works = view_works(await store.published_schemas(self._lanes[0]))
         dates = Dates(self._transfer.batch_date, self._transfer.usage_day, self._transfer.as_of)
         await billing_views.fill(self._views, self._lanes, works, dates)
-        await self._keep("organisations", await store.compute_organisations(self._lanes[0], ROWS_PER_CHUNK))
+        await self._take_over()
+        billed = [number for batch in self._late.open for number in batch.customers]
+        billed += [one.customer_no for one in self._adjustments]
+        organisations = await store.compute_organisations(self._lanes[0], ROWS_PER_CHUNK, billed)
+        await self._keep("organisations", organisations)
         await self._keep("allocations", await store.compute_allocations(self._lanes[0], ROWS_PER_CHUNK))
         keeping: asyncio.Task[None] | None = None
         async with aclosing(self._computed(customers)) as computed:
@@ -93,12 +106,14 @@ class LineFreezer:
                 async for lines in computed:
                     if keeping is not None:
                         await keeping
-                    keeping = asyncio.create_task(self._keep_lines(lines))
+                    keeping = asyncio.create_task(self._keep_lines(lines, customers=self._customers_per_range))
                 if keeping is not None:
                     await keeping
             finally:
                 if keeping is not None:
                     keeping.cancel()
+        await self._correct()
+        await self._adjust()
         await self._record(parked_samples)
         return self._lines
 
@@ -111,6 +126,36 @@ class LineFreezer:
             await store.travel_to(lane, self._transfer.as_of)
         await billing_views.create_work(lane)
         return await store.prepare_work(lane, self._transfer.usage_day)
+
+    async def _take_over(self) -> None:
+        """Say what these lines come from, and what of earlier dates goes with them."""
+        async with self._writing.transaction():
+            await late_store.lock(self._writing)
+            self._late = await self._corrector.take_over(self._lanes[0], self._writing, self._transfer)
+            self._adjustments = await adjustments.take_over(
+                self._writing, self._transfer.batch_date, only_its_own=self._late.deferred
+            )
+
+    async def _correct(self) -> None:
+        """What came late for earlier batches, after the ordinary lines."""
+        found = self._corrector.find(self._lanes[0], self._writing, self._transfer, self._late)
+        async with aclosing(found) as all_corrections:
+            async for one in all_corrections:
+                first, parts = len(self._chunks) + 1, one.parts()
+                await self._keep_extra(one.totals, parts)
+                await late_store.note_chunks(self._writing, self._key, one.corrects, first, len(parts))
+
+    async def _adjust(self) -> None:
+        """What was said by hand, at the end."""
+        lines = [Line(*one.line()) for one in self._adjustments]  # type: ignore[arg-type]
+        if lines:
+            await self._keep_extra(totals_of(lines), parts_of(lines))
+
+    async def _keep_extra(self, totals: dict[str, Decimal], parts: list[store.Part]) -> None:
+        """Freeze lines that are about something else than the usage day."""
+        rows = sum(part.row_count for part in parts)
+        await late_store.put_extra(self._writing, self._key, rows, len(self._chunks) + 1)
+        await self._keep_lines(store.Lines(parts, totals, without_usage=0, without_price=0), customers=0)
 
     async def _computed(self, customers: Sequence[int]) -> AsyncGenerator[store.Lines, None]:
         """The lines, range by range, in order; while one is handed on, each lane computes a later one."""
@@ -137,13 +182,13 @@ class LineFreezer:
             )
         )
 
-    async def _keep_lines(self, computed: store.Lines) -> None:
+    async def _keep_lines(self, computed: store.Lines, *, customers: int) -> None:
         for code, total in computed.totals.items():
             self._totals[code] = self._totals.get(code, Decimal(0)) + total
         self._without_usage += computed.without_usage
         self._without_price += computed.without_price
         self._lines += sum(part.row_count for part in computed.parts)
-        self._customers_done = min(self._customers_done + self._customers_per_range, self._customers)
+        self._customers_done = min(self._customers_done + customers, self._customers)
         await self._keep("lines", computed.parts)
 
     async def _keep(self, kind: ChunkKind, parts: list[store.Part]) -> None:
@@ -190,6 +235,8 @@ class LineFreezer:
                     "dead_lettered": dead,
                     "conflicting": conflicts,
                     **sources,
+                    **self._late.statement(),
+                    "adjustments": len(self._adjustments),
                 },
             )
 

@@ -97,8 +97,8 @@ WHERE batch_date = $1 AND revision = $2
 SELECT least((SELECT min(changed_at) FROM organisation), (SELECT min(valid_from) FROM row_version WHERE kind = 'organisation'))
 
 -- name: travel_to
--- Let this transaction see the directory, the catalogue and the schemas as they were.
-SELECT travel_to($1)
+-- Let this transaction see the directory, the catalogue and the schemas as they were, as far as the snapshot $2 has seen them.
+SELECT travel_to($1, $2::text::pg_snapshot)
 
 -- name: dates_since
 -- Each date that has a transfer, from $1: whether it has a batch, and how its newest revision stands.
@@ -643,13 +643,18 @@ INSERT INTO batch_chunk (batch_date, revision, sequence, kind, first_key, row_co
 VALUES ($1, $2, $3, $4, $5, $6, decode($7, 'hex'), $8)
 
 -- name: compute_organisations
--- The tree as it is now, as JSON in parts of $1 rows. One that is removed is still on the way to the customers below it.
-WITH row AS (
+-- The tree as it is now, as JSON in parts of $1 rows. One that is removed is still on the way to the customers below it, and
+-- there may be something to bill to the customers $2 even when they are removed.
+WITH RECURSIVE up (id, parent) AS (
+    SELECT id, parent FROM organisation WHERE organisation_no = ANY ($2::int[])
+    UNION
+    SELECT o.id, o.parent FROM up JOIN organisation o ON o.id = up.parent
+), row AS (
     SELECT row_number() OVER (ORDER BY id COLLATE "C") AS n, id,
            '[' || concat_ws(',', to_json(id)::text, coalesce(to_json(parent)::text, 'null'), to_json(type)::text, to_json(name)::text,
                coalesce(to_json(billing_id)::text, 'null'), coalesce(to_json(location)::text, 'null'),
                coalesce(to_json(language)::text, 'null'), coalesce(to_json(currency)::text, 'null')) || ']' AS json
-    FROM organisation WHERE removed_at IS NULL OR id IN (SELECT organisation FROM work_ancestor)
+    FROM organisation WHERE removed_at IS NULL OR id IN (SELECT organisation FROM work_ancestor) OR id IN (SELECT id FROM up)
 ), part AS (
     SELECT (n - 1) / $1::int AS part, min(id COLLATE "C") AS first_key, count(*) AS row_count,
            string_agg(json, ',' ORDER BY n) AS rows

@@ -19,6 +19,7 @@ from tallyport.postgres.pool import TRANSIENT_ERRORS
 from billing_engine.billing_views.model import ViewFailedError
 from billing_engine.billing_views.running import ViewRunner
 from billing_engine.transfers import store
+from billing_engine.transfers.corrections.service import Corrector
 from billing_engine.transfers.freezing import LineFreezer, one_snapshot
 from billing_engine.transfers.model import Step, Transfer, TransferCancelledError
 from billing_engine.transfers.publisher import ChunkPublisher, Published
@@ -42,6 +43,7 @@ class TransferRunner:
         usage: UsageService,
         clock: Clock,
         views: ViewRunner,
+        corrector: Corrector,
         customers_per_range: int,
     ) -> None:
         self._pool = pool
@@ -50,6 +52,7 @@ class TransferRunner:
         self._usage = usage
         self._clock = clock
         self._views = views
+        self._corrector = corrector
         self._customers_per_range = customers_per_range
         self._published: dict[tuple[date, int], Published] = {}
         self._wake = asyncio.Event()
@@ -127,9 +130,9 @@ class TransferRunner:
             log.info("transfer_step_done", batch_date=str(batch_date), revision=revision, step=transfer.step.value)
 
     async def _freeze_usage(self, transfer: Transfer) -> None:
-        """What is parked and has its object by now goes in first; then the day's usage is what is there."""
+        """What is parked and has its object by now goes in; then the usage day is closed, and what follows is late."""
         async with self._messaging.unit_of_work("transfers") as uow:
-            moved = await self._usage.apply_all_parked(uow)
+            moved = await self._usage.close_day(uow, transfer.usage_day, transfer.batch_date, transfer.revision)
             await self._advance(uow.connection, transfer, Step.FREEZE_USAGE, moved, Step.COMPUTE_LINES)
 
     async def _compute_lines(self, transfer: Transfer) -> None:
@@ -157,6 +160,7 @@ class TransferRunner:
                 ahead,
                 self._clock,
                 views=self._views,
+                corrector=self._corrector,
                 customers_per_range=self._customers_per_range,
             ).freeze(parked)
             await ahead.settle()

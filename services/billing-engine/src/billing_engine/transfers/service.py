@@ -15,8 +15,10 @@ from tallyport.contracts.billing import TransferState
 from tallyport.messaging.record import Event
 from tallyport.messaging.unit_of_work import UnitOfWork
 
+from billing_engine.adjustments.service import withdrawn_since
 from billing_engine.billing_views.model import Dates
 from billing_engine.transfers import store
+from billing_engine.transfers.corrections import store as late_store
 from billing_engine.transfers.model import (
     Step,
     Transfer,
@@ -128,6 +130,15 @@ class TransferService:
             problem = why_not_resume(wanted, newest, step)
             if problem is not None or newest is None:
                 raise TransferRefusedError(problem or f"there is no transfer of {wanted}")
+            await late_store.lock(uow.connection)
+            taken_over = await late_store.taken_over_since(uow.connection, wanted, newest.revision)
+            if taken_over is not None:
+                raise TransferRefusedError(
+                    f"corrections or adjustments of {wanted} revision {newest.revision} are in the batch of "
+                    f"{taken_over} by now; begin a new revision"
+                )
+            if newest.sha256 is not None and await withdrawn_since(uow.connection, wanted, newest.revision):
+                raise TransferRefusedError(f"an adjustment of {wanted} was withdrawn; begin a new revision")
             start = step or newest.step
             # The announcement is what the warehouse waits for; awaiting again means announcing again.
             if start is Step.AWAIT_WAREHOUSE:

@@ -210,9 +210,12 @@ async def knowledge_begins(connection: Connection) -> datetime | None:
     return moment
 
 
-async def travel_to(connection: Connection, moment: datetime) -> None:
-    """Let the caller's transaction see the directory, the catalogue and the schemas as they were."""
-    await connection.execute(_QUERIES["travel_to"], moment)
+async def travel_to(connection: Connection, moment: datetime, snapshot: str | None = None) -> None:
+    """Let the caller's transaction see the directory, the catalogue and the schemas as they were.
+
+    ``snapshot`` leaves out what it has not seen of the moment's state.
+    """
+    await connection.execute(_QUERIES["travel_to"], moment, snapshot)
 
 
 async def dates_since(connection: Connection, first: date) -> dict[date, tuple[bool, str]]:
@@ -299,9 +302,9 @@ async def compute_lines(
     )
 
 
-async def compute_organisations(connection: Connection, rows_per_part: int) -> list[Part]:
-    """The tree as it is now."""
-    rows = await connection.fetch(_QUERIES["compute_organisations"], rows_per_part)
+async def compute_organisations(connection: Connection, rows_per_part: int, billed: Sequence[int] = ()) -> list[Part]:
+    """The tree as it is now, with the organisations ``billed`` even where they are removed."""
+    rows = await connection.fetch(_QUERIES["compute_organisations"], rows_per_part, list(billed))
     return [Part(row["first_key"], row["row_count"], row["rows"]) for row in rows]
 
 

@@ -55,14 +55,19 @@ class UsageService:
 
     async def apply_parked(self, uow: UnitOfWork, object_ids: Sequence[str]) -> None:
         """Apply the samples that waited for ``object_ids``, which exist since this transaction."""
+        await store.pass_fence(uow.connection, ())
         await store.unpark_samples(uow.connection, object_ids)
 
-    async def apply_all_parked(self, uow: UnitOfWork) -> int:
-        """Apply every parked sample whose object exists by now; returns how many there were.
+    async def close_day(self, uow: UnitOfWork, day: date, batch_date: date, revision: int) -> int:
+        """Apply every parked sample whose object exists by now, and close ``day``: from here on, its samples are late.
 
-        A sample can be parked by one transaction while another enters its object; neither sees the other's work.
+        Returns how many were parked. A sample can be parked by one transaction while another enters its object;
+        neither sees the other's work.
         """
-        return await store.unpark_samples(uow.connection, None)
+        await store.shut_fence(uow.connection)
+        moved = await store.unpark_samples(uow.connection, None)
+        await store.close_day(uow.connection, day, batch_date, revision)
+        return moved
 
     async def parked_count(self, connection: Any) -> int:
         """How many samples wait for their object."""
@@ -102,10 +107,13 @@ class UsageService:
         readings = self._in_window(uow, readings)
         kinds = {(one.envelope.source, one.chunk.counter, one.chunk.day) for one in readings}
         numbers = await self._sources.of({source for source, _, _ in kinds})
-        await self._prepare({counter for _, counter, _ in kinds}, {day for _, _, day in kinds})
+        days = {day for _, _, day in kinds}
+        await self._prepare({counter for _, counter, _ in kinds}, days)
+        # Before anything else is locked: who closes a day waits for this transaction, and may hold up the next.
+        closed = await store.pass_fence(uow.connection, days)
         fresh = await self._accept(uow, readings, numbers)
         if fresh:
-            await self._store(uow, fresh, numbers)
+            await self._store(uow, fresh, numbers, closed)
         uow.applied_events += len(fresh)
 
     def _in_window(self, uow: UnitOfWork, readings: Sequence[Reading]) -> Sequence[Reading]:
@@ -150,7 +158,9 @@ class UsageService:
                 await store.ensure_day(connection, day)
         self._days |= new_days
 
-    async def _store(self, uow: UnitOfWork, fresh: Sequence[Reading], numbers: Mapping[str, int]) -> None:
+    async def _store(
+        self, uow: UnitOfWork, fresh: Sequence[Reading], numbers: Mapping[str, int], closed: set[date]
+    ) -> None:
         await self._learn(uow.connection, fresh)
         known, unknown = store.Columns(), store.Columns()
         singles: list[store.Single] = []
@@ -171,6 +181,8 @@ class UsageService:
         await store.put_singles(uow.connection, singles)
         await store.put_samples(uow.connection, known)
         await store.park_samples(uow.connection, unknown)
+        if closed:
+            await store.mark_late(uow.connection, known, singles, closed)
 
     def _divide(self, chunk: Chunk, shared: store.Shared, known: store.Columns, unknown: store.Columns) -> int:
         """Put the samples of a chunk where they belong; returns how many are of unknown objects."""

@@ -103,8 +103,34 @@ async def park_samples(connection: Connection, columns: Columns) -> None:
         await connection.execute(_QUERIES["park_samples"], *columns.parameters())
 
 
+async def pass_fence(connection: Connection, days: Iterable[date]) -> set[date]:
+    """Which of ``days`` are closed; no day is closed before the caller's transaction ends."""
+    return set(await connection.fetchval(_QUERIES["pass_fence"], list(days)))
+
+
+async def shut_fence(connection: Connection) -> None:
+    """Wait until what is being taken in is there; hold up the rest until the caller's transaction ends."""
+    await connection.execute(_QUERIES["shut_fence"])
+
+
+async def close_day(connection: Connection, day: date, batch_date: date, revision: int) -> None:
+    """What arrives for ``day`` from now on is late. Needs the fence to be shut."""
+    await connection.execute(_QUERIES["close_day"], day, batch_date, revision)
+
+
+async def mark_late(connection: Connection, columns: Columns, singles: Sequence[Single], closed: set[date]) -> None:
+    """Note of which objects there is something late, where the day of their samples is among ``closed``."""
+    late = [(f"{{{key}}}", shared) for key, _, shared in singles if shared[1] in closed]
+    late += [(keys, shared) for keys, shared in zip(columns.keys, columns.shared, strict=True) if shared[1] in closed]
+    if late:
+        keys, shared = zip(*late, strict=True)
+        await connection.execute(
+            _QUERIES["mark_late"], keys, [one[0] for one in shared], [one[1] for one in shared], list(closed)
+        )
+
+
 async def unpark_samples(connection: Connection, object_ids: Sequence[str] | None) -> int:
-    """Move parked samples of ``object_ids`` (None: of all) that exist by now; returns how many."""
+    """Move parked samples of ``object_ids`` (None: of all) that exist by now; returns how many. Needs the fence."""
     tag: str = await connection.execute(_QUERIES["unpark_samples"], None if object_ids is None else list(object_ids))
     return int(tag.rpartition(" ")[2])
 

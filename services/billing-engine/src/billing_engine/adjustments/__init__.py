@@ -1,0 +1,1 @@
+"""What an administrator charges or credits by hand."""

@@ -1,0 +1,1 @@
+"""What was measured late: the difference it makes, billed with the next batch."""

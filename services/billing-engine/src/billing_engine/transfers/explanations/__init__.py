@@ -1,0 +1,1 @@
+"""Where the numbers of a frozen line come from."""
