@@ -69,6 +69,7 @@ class Engine:
         self._corrector = Corrector(
             lateness_days=settings.billing.lateness_days,
             customers_per_range=settings.billing.customers_per_range,
+            views=self.views,
         )
         self.runner = TransferRunner(
             pool=pool,

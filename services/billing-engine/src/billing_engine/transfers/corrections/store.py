@@ -106,6 +106,14 @@ async def marks(
     return {row["object_id"]: frozenset(row["counters"]) for row in rows}
 
 
+async def places(
+    connection: Connection, objects: Sequence[str], customers: Sequence[int]
+) -> dict[str, tuple[str, str]]:
+    """The customer and the service of each of ``objects`` that there is."""
+    rows = await connection.fetch(_QUERIES["places"], list(objects), list(customers))
+    return {row["object_id"]: (row["customer_id"], row["service"]) for row in rows}
+
+
 async def frozen_lines(connection: Connection, batch_date: date, revision: int, customers: Sequence[str]) -> list[Line]:
     """The lines of ``customers`` in a frozen revision."""
     places = await connection.fetch(_QUERIES["frozen_chunks"], batch_date, revision, list(customers))
