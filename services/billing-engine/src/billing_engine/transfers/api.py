@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from tallyport.money import plain
 from tallyport.observability.http import ProblemError
 
 from billing_engine.transfers import store
+from billing_engine.transfers.corrections import store as late_store
 from billing_engine.transfers.model import Step, Transfer, TransferRefusedError
 from billing_engine.transfers.service import TransferService, verify
 
@@ -29,7 +31,7 @@ class TransferRequest(BaseModel):
     from_step: Step | None = None
 
 
-def _view(transfer: Transfer, now: datetime) -> dict[str, Any]:
+def _view(transfer: Transfer, now: datetime, late_waiting: int) -> dict[str, Any]:
     return {
         "batch_date": transfer.batch_date,
         "revision": transfer.revision,
@@ -44,23 +46,32 @@ def _view(transfer: Transfer, now: datetime) -> dict[str, Any]:
         "sha256": transfer.sha256,
         "reason": transfer.reason,
         "completeness": transfer.completeness,
+        "late_waiting": late_waiting,
     }
 
 
-def transfers_router(pool: asyncpg.Pool[asyncpg.Record], service: TransferService) -> APIRouter:
-    """``/v1/transfers``."""
+async def _views(connection: Any, transfers: Sequence[Transfer], now: datetime, too_late: date) -> list[dict[str, Any]]:
+    waiting = await late_store.waiting(connection, too_late)
+    return [_view(one, now, waiting.get(one.batch_date, 0)) for one in transfers]
+
+
+def transfers_router(
+    pool: asyncpg.Pool[asyncpg.Record], service: TransferService, too_late: Callable[[], date]
+) -> APIRouter:
+    """``/v1/transfers``; ``late_waiting`` counts late values of batches after ``too_late`` that no batch has billed."""
     router = APIRouter(prefix="/v1")
 
-    def view(transfer: Transfer) -> dict[str, Any]:
-        return _view(transfer, service.now())
+    async def view(transfer: Transfer) -> dict[str, Any]:
+        async with pool.acquire() as connection:
+            return (await _views(connection, [transfer], service.now(), too_late()))[0]
 
     @router.post("/transfers", status_code=202)
     async def begin(request: TransferRequest, who: Administrator) -> dict[str, Any]:
         """Begin or resume; the answer comes at once, the light tells the rest."""
         try:
             if request.resume or request.from_step is not None:
-                return view(await service.resume(request.batch_date, request.from_step))
-            return view(await service.begin(request.batch_date, by=who.name))
+                return await view(await service.resume(request.batch_date, request.from_step))
+            return await view(await service.begin(request.batch_date, by=who.name))
         except TransferRefusedError as error:
             raise ProblemError(409, "The transfer may not begin", str(error)) from None
 
@@ -68,7 +79,7 @@ def transfers_router(pool: asyncpg.Pool[asyncpg.Record], service: TransferServic
     async def cancel(batch_date: date, who: Administrator) -> dict[str, Any]:
         """Stop a transfer whose lines are not announced yet."""
         try:
-            return view(await service.cancel(batch_date, by=who.name))
+            return await view(await service.cancel(batch_date, by=who.name))
         except TransferRefusedError as error:
             raise ProblemError(409, "The transfer cannot be cancelled", str(error)) from None
 
@@ -76,7 +87,8 @@ def transfers_router(pool: asyncpg.Pool[asyncpg.Record], service: TransferServic
     async def latest(_: Viewer, limit: int = 30) -> list[dict[str, Any]]:
         """The newest revision of the latest dates."""
         async with pool.acquire() as connection:
-            return [view(one) for one in await store.latest(connection, min(max(limit, 1), 400))]
+            transfers = await store.latest(connection, min(max(limit, 1), 400))
+            return await _views(connection, transfers, service.now(), too_late())
 
     @router.get("/transfers/{batch_date}")
     async def one(batch_date: date, _: Viewer) -> dict[str, Any]:
@@ -85,7 +97,7 @@ def transfers_router(pool: asyncpg.Pool[asyncpg.Record], service: TransferServic
             transfer = await store.newest(connection, batch_date)
         if transfer is None:
             raise ProblemError(404, "Unknown transfer", f"there is no transfer of {batch_date}")
-        return view(transfer)
+        return await view(transfer)
 
     return router
 

@@ -125,6 +125,10 @@ ORDER BY c.batch_date, b.sequence
 -- The frozen bytes of one chunk.
 SELECT rows FROM batch_chunk WHERE batch_date = $1 AND revision = $2 AND sequence = $3
 
+-- name: waiting
+-- How much is late for each batch after $1 and not settled yet: the next batch looks at it.
+SELECT batch_date, count(*) AS measured FROM late_usage_of(NULL) WHERE batch_date > $1 AND state = 'open' GROUP BY batch_date
+
 -- name: late_usage
 -- What is late, by day and batch, and what became of it; $1 is the newest date whose lines are not corrected any more.
 SELECT l.day, l.batch_date, l.revision,

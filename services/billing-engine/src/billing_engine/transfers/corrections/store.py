@@ -137,6 +137,13 @@ async def _lines(connection: Connection, places: Sequence[Any], customers: Seque
     return found
 
 
+async def waiting(connection: Connection, too_late: date) -> dict[date, int]:
+    """How many late values of each batch after ``too_late`` wait for the next batch; those before are not corrected."""
+    if not await anything_late(connection):
+        return {}
+    return {row["batch_date"]: row["measured"] for row in await connection.fetch(_QUERIES["waiting"], too_late)}
+
+
 async def late_usage(connection: Connection, too_late: date, since: date, limit: int) -> list[dict[str, Any]]:
     """What is late by day and batch; batches up to ``too_late`` are not corrected any more."""
     rows = await connection.fetch(_QUERIES["late_usage"], too_late, since, limit)
