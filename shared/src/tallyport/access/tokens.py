@@ -90,7 +90,11 @@ def require(*roles: Role, bounded: bool = False) -> Callable[..., Awaitable[Prin
     """
     wanted = frozenset(roles) | {Role.PROVIDER_ADMINISTRATOR}
 
-    async def principal(request: Request, authorization: Annotated[str | None, Header()] = None) -> Principal:
+    async def principal(
+        request: Request,
+        # The document names the token as what it is, not as a header field of each operation.
+        authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
+    ) -> Principal:
         scheme, _, token = (authorization or "").partition(" ")
         store: TokenStore = request.app.state.tokens
         found = store.principal(token.strip()) if scheme.lower() == "bearer" else None

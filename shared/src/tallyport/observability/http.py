@@ -11,11 +11,12 @@ from typing import Annotated, Any, Protocol
 
 import structlog
 import uvicorn
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
 
 from tallyport.access.tokens import Principal, Role, TokenStore, require
 from tallyport.rest.bodies import BodyLimit

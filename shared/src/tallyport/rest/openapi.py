@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
 from tallyport.rest.problems import PROBLEM
@@ -69,7 +68,6 @@ def describe(app: FastAPI) -> None:
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _summarise(app)
             found = get_openapi(title=app.title, version=app.version, routes=app.routes, summary=app.summary)
             parts = found.setdefault("components", {})
             parts.setdefault("schemas", {}).update(_problem_schemas())
@@ -83,19 +81,15 @@ def describe(app: FastAPI) -> None:
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's own way to extend it
 
 
-def _summarise(app: FastAPI) -> None:
-    for route in app.routes:
-        if isinstance(route, APIRoute) and route.endpoint.__doc__:
-            first, _, more = route.endpoint.__doc__.strip().partition("\n")
-            route.summary, route.description = first.rstrip("."), more.strip() or first
-
-
 def _problem_schemas() -> dict[str, Any]:
     schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     return {**schema.pop("$defs", {}), "Problem": schema}
 
 
 def _complete(operation: dict[str, Any]) -> None:
+    # FastAPI makes the summary of the function's name; the docstring's first line says more.
+    first, _, more = operation.get("description", "").partition("\n")
+    operation["summary"], operation["description"] = first.rstrip("."), more.strip() or first
     operation["security"] = [{"token": []}]
     responses = operation["responses"]
     wanted = {*_EVERYWHERE, *(_WITH_BODY if "requestBody" in operation else ())}

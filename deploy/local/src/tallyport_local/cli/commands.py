@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tallyport_local.cli import (
+    audit,
     billing_view,
     catalog,
     collect,
@@ -11,6 +12,7 @@ from tallyport_local.cli import (
     gate,
     imports,
     lifecycle,
+    prices,
     reports,
     schema,
     topics,
@@ -19,6 +21,6 @@ from tallyport_local.cli import (
 from tallyport_local.cli.root import app
 
 __all__ = [
-    "app", "billing_view", "catalog", "collect", "demo", "events", "gate", "imports", "lifecycle", "reports", "schema",
-    "topics", "transfers",
+    "app", "audit", "billing_view", "catalog", "collect", "demo", "events", "gate", "imports", "lifecycle", "prices",
+    "reports", "schema", "topics", "transfers",
 ]  # fmt: skip

@@ -97,11 +97,17 @@ def audit_router(pool: asyncpg.Pool[asyncpg.Record]) -> APIRouter:
             )
         return [_view(one) for one in page(request, response, found, limit, lambda one: cursor_of(one.audit_no))]
 
-    @router.get("/verify")
-    async def verify(_: Administrator) -> ChainView:
-        """Follow the hashes from the first entry to the last; a changed or missing one is named."""
+    @router.get("/verify", responses=problems(422))
+    async def verify(
+        _: Administrator, expected: Annotated[str | None, Query(pattern=r"^[1-9][0-9]{0,17}:[0-9a-f]{64}$")] = None
+    ) -> ChainView:
+        """Follow the hashes from the first entry to the last; a changed or missing one is named.
+
+        `expected` is `number:sha256` of an earlier answer. That its end was cut off, a log cannot tell by itself.
+        """
+        number, _colon, sha256 = (expected or "").partition(":")
         async with pool.acquire() as connection:
-            chain = await service.verify(connection)
+            chain = await service.verify(connection, (int(number), sha256) if expected is not None else None)
         return ChainView(ok=chain.first_difference is None, **asdict(chain))
 
     return router

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -33,8 +34,12 @@ async def entries(
     return await store.before(connection, before, entity=entity, who=who, since=since, limit=limit)
 
 
-async def verify(connection: Any) -> Chain:
-    """Follow the chain from the first entry to the last. That none was cut off at the end, its last hash tells."""
+async def verify(connection: Any, expected: tuple[int, str] | None = None) -> Chain:
+    """Follow the chain from the first entry to the last.
+
+    That none was cut off at the end the log cannot tell by itself: ``expected`` is a number and a hash from an earlier
+    time, which have to be in it still.
+    """
     chain = Chain()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         while chain.first_difference is None:
@@ -42,4 +47,9 @@ async def verify(connection: Any) -> Chain:
             if not some:
                 break
             chain = follow(chain, some)
+        if expected is not None and chain.first_difference is None:
+            number, sha256 = expected
+            found = await store.after(connection, number - 1, 1)
+            if not found or found[0].sha256 != sha256:
+                return replace(chain, first_difference=f"entry {number} with the hash {sha256} is not there any more")
     return chain

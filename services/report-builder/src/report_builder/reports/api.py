@@ -138,7 +138,7 @@ def reports_router(
 
     @router.get("/{report_id}")
     async def one(report_id: str, who: Viewer) -> dict[str, Any]:
-        """One report."""
+        """One report: how far it is, its parts and the batches it was made of."""
         return _view(await _find(service, report_id, who))
 
     @router.get("/{report_id}/parts/{number}")
