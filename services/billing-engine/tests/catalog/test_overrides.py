@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from engine_bench import Bench
 from engine_http import Caller
 
@@ -26,8 +29,8 @@ async def test_a_reseller_prices_those_below_it_and_everybody_is_told(bench: Ben
         "plan": "M-C", "organisation": "east-city", "currency": None, "properties": {"sales_price": "2.20"}
     }  # fmt: skip
     assert shown.headers["etag"] == answer.headers["etag"]
-    told = await bench.fetch("SELECT topic FROM outbox WHERE key = $1", b"override:M-C:organisation:east-city")
-    assert {row["topic"] for row in told} == {"catalog.changes"}
+    told = await _published(bench, b"override:M-C:organisation:east-city")
+    assert told["properties"] == {"sales_price": "2.20"}
     audit = (await call("root", "GET", "/v1/audit", params={"entity": "override:M-C:organisation:east-city"})).json()
     assert [(one["who"], one["organisation"], one["before"], one["reason"]) for one in audit] == [
         ("east", "east", None, "list of January")
@@ -35,6 +38,21 @@ async def test_a_reseller_prices_those_below_it_and_everybody_is_told(bench: Ben
     assert audit[0]["after"]["properties"] == {"sales_price": "2.20"}
     again = await put(call, "east", MINE, {"sales_price": "2.20"})
     assert again.json()["changes"] == []
+
+
+async def _published(bench: Bench, key: bytes) -> dict[str, Any]:
+    """The first record of this key on ``catalog.changes``."""
+    consumer = AIOKafkaConsumer(
+        bench.kafka.topic("catalog.changes"),
+        bootstrap_servers=bench.kafka.bootstrap_servers,
+        auto_offset_reset="earliest",
+    )
+    async with consumer, asyncio.timeout(20):
+        async for record in consumer:
+            if record.key == key:
+                found: dict[str, Any] = json.loads(record.value)
+                return found
+    raise AssertionError
 
 
 @pytest.mark.parametrize(
@@ -111,15 +129,23 @@ async def test_what_it_pays_itself_is_not_below(call: Caller, properties: dict[s
 
 async def test_the_provider_is_not_bound_by_it_and_its_words_stay(call: Caller) -> None:
     path = "/v1/overrides/M-C/acme"
-    said = {"sales_price": "0.10", "stock_code": "ACME"}
+    said = {"sales_price": "0.10", "stock_code": "ACME", "cost_price": "0.05", "hint": "internal"}
     assert (await put(call, "root", path, said)).status_code == 200
-    dropped = await put(call, "east", path, {"sales_price": "2.50"})
-    assert [one["field"] for one in dropped.json()["errors"]] == ["properties.stock_code"]
-    assert (await call("east", "DELETE", path)).status_code == 422
-    kept = await put(call, "east", path, {"sales_price": "2.50", "stock_code": "ACME"})
+    # What the provider pays, and what nobody is charged by, is not shown to those below it.
+    seen = await call("east", "GET", path)
+    assert seen.json()["properties"] == {"sales_price": "0.10", "stock_code": "ACME"}
+    listed = (await call("east", "GET", "/v1/overrides?organisation=acme")).json()
+    assert [one["properties"] for one in listed] == [seen.json()["properties"]]
+    mine = {"properties": {"sales_price": "2.50"}}
+    kept = await call("east", "PUT", path, json=mine, headers={"if-match": seen.headers["etag"]})
     assert kept.status_code == 200, kept.text
-    other = await put(call, "east", path, {"sales_price": "9", "stock_code": "ACME"}, currency="USD")
+    assert "0.05" not in kept.text
+    assert kept.headers["etag"] == (await call("east", "GET", path)).headers["etag"]
+    assert (await call("root", "GET", path)).json()["properties"] == said | {"sales_price": "2.50"}
+    other = await put(call, "east", path, {"sales_price": "9"}, currency="USD")
     assert [one["field"] for one in other.json()["errors"]] == ["currency"]
+    assert (await call("east", "DELETE", path)).json()["override"]["properties"] == {"stock_code": "ACME"}
+    assert "sales_price" not in (await call("root", "GET", path)).json()["properties"]
     assert (await call("root", "DELETE", path)).status_code == 200
 
 

@@ -19,7 +19,15 @@ from billing_engine.audit.model import Author, Change
 from billing_engine.catalog import service as catalog
 from billing_engine.catalog import store
 from billing_engine.catalog.model import CatalogDifference, Fault, differences, service_faults
-from billing_engine.catalog.selling import Purchase, cost_faults, foreign_faults, price_names
+from billing_engine.catalog.selling import (
+    PriceNames,
+    Purchase,
+    cost_faults,
+    foreign_faults,
+    only,
+    price_names,
+    with_foreign,
+)
 from billing_engine.directory import tree
 
 Guard = Callable[[Override | None], None]
@@ -54,6 +62,23 @@ class Editor:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """An override's place in the list, and what of it the asker may see."""
+
+    plan: str
+    organisation: str
+    seen: Override | None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an organisation says now, and what of it is new, as far as the editor may see it."""
+
+    override: Override | None
+    changes: list[CatalogDifference]
+
+
+@dataclass(frozen=True, slots=True)
 class Prices:
     """The values of a plan's properties that count for an organisation, each with the level that says it."""
 
@@ -70,28 +95,35 @@ async def listing(
     plan_id: str | None,
     after: tuple[str, str] | None,
     limit: int,
-) -> list[Override]:
-    """What organisations say about plans, by plan and organisation.
+) -> list[Listed]:
+    """What organisations say about plans, by plan and organisation, with what of it ``within`` may see.
 
     Raises:
         UnknownOrganisationError: ``organisation`` is not there, or not to be seen.
     """
     if organisation is not None and within is not None:
         await tree.place(connection, organisation, within=within)
-    return await store.overrides(
+    found = await store.overrides(
         connection, within=within, organisation=organisation, plan_id=plan_id, after=after or ("", ""), limit=limit
     )
+    plans_named = {name: await store.plan(connection, name) for name in {one.plan for one in found}}
+    return [Listed(one.plan, one.organisation or "", _seen(plans_named[one.plan], one, within)) for one in found]
 
 
 async def one(connection: Any, plan_id: str, organisation: str, *, within: str | None) -> Override | None:
-    """What an organisation says about a plan; None if it says nothing.
+    """What an organisation says about a plan; None if it says nothing that ``within`` may see.
 
     Raises:
         UnknownOrganisationError: it is not there, or not to be seen.
         UnknownPlanError: there is no such plan.
     """
-    if await store.plan(connection, plan_id) is None:
+    plan = await store.plan(connection, plan_id)
+    if plan is None:
         raise UnknownPlanError(plan_id)
+    return _seen(plan, await _stored(connection, plan_id, organisation, within), within)
+
+
+async def _stored(connection: Any, plan_id: str, organisation: str, within: str | None) -> Override | None:
     found = await store.overrides(connection, within=within, organisation=organisation, plan_id=plan_id, limit=1)
     if not found:
         await tree.place(connection, organisation, within=within)
@@ -100,8 +132,10 @@ async def one(connection: Any, plan_id: str, organisation: str, *, within: str |
 
 async def put(
     uow: UnitOfWork, plan_id: str, organisation: str, wanted: Override | None, *, editor: Editor, guard: Guard
-) -> list[CatalogDifference]:
+) -> Said:
     """Make what an organisation says about a plan ``wanted``; None: nothing. Publishes and notes what changes.
+
+    A reseller makes so what is its to say; what the provider said there beside it stays.
 
     Raises:
         UnknownOrganisationError: it is not there, or not to be seen.
@@ -113,12 +147,15 @@ async def put(
     plan = await store.plan(uow.connection, plan_id)
     if plan is None:
         raise UnknownPlanError(plan_id)
-    before = await one(uow.connection, plan_id, organisation, within=editor.within)
-    guard(before)
+    within = editor.within
+    before = await _stored(uow.connection, plan_id, organisation, within)
+    guard(_seen(plan, before, within))
+    if within is not None:
+        wanted = with_foreign(_names(plan), plan_id, before, wanted)
     found = _form_faults(plan, wanted)
-    if editor.within is not None:
-        place = await tree.place(uow.connection, organisation, within=editor.within)
-        if not place.below(editor.within):
+    if within is not None:
+        place = await tree.place(uow.connection, organisation, within=within)
+        if not place.below(within):
             raise NotYoursError(organisation)
         found += await _reseller_faults(uow.connection, plan, place, editor, before=before, wanted=wanted)
     if found:
@@ -129,7 +166,8 @@ async def put(
         catalog.publish_override(uow, plan_id, "organisation", organisation, wanted)
         told = [Change(change.action, change.entity, _json(before), _json(wanted)) for change in changes]
         await audit.record(uow, editor.author, told)
-    return changes
+    before, wanted = (_seen(plan, one, within) for one in (before, wanted))
+    return Said(wanted, differences(_service(plan, before), _service(plan, wanted)))
 
 
 async def prices(connection: Any, plan_id: str, organisation: str | None, *, within: str | None) -> Prices:
@@ -150,7 +188,7 @@ async def prices(connection: Any, plan_id: str, organisation: str | None, *, wit
     names = {*said.own, *(name for level in said.organisations.values() for name in level)}
     names |= set(said.locations.get(place.location, {})) if place.location is not None else set()
     if within is not None:
-        names -= price_names([*plan.draft, *plan.published], plan.plan).costs
+        names &= _names(plan).shown
     above = set() if within is None else {f"organisation:{one}" for one in place.from_(within)[1:]}
     values: dict[str, Effective] = {}
     for name in sorted(names):
@@ -164,6 +202,17 @@ async def prices(connection: Any, plan_id: str, organisation: str | None, *, wit
 async def plans(connection: Any, *, service: str | None, after: str | None, limit: int) -> list[dict[str, Any]]:
     """Plans by id: id, service, type, name, currency."""
     return await store.plans(connection, service=service, after=after or "", limit=limit)
+
+
+def _names(plan: store.PricedPlan) -> PriceNames:
+    return price_names([*plan.draft, *plan.published], plan.plan)
+
+
+def _seen(plan: store.PricedPlan | None, override: Override | None, within: str | None) -> Override | None:
+    """What of an override the asker may see: the provider all of it."""
+    if within is None or plan is None:
+        return override
+    return only(override, _names(plan).shown)
 
 
 def _service(plan: store.PricedPlan, said: Override | None) -> Service:
@@ -188,7 +237,7 @@ async def _reseller_faults(
     before: Override | None,
     wanted: Override | None,
 ) -> Sequence[Fault]:
-    names = price_names([*plan.draft, *plan.published], plan.plan)
+    names = _names(plan)
     found = list(foreign_faults(names, plan.plan, before, wanted))
     if wanted is None or editor.may_sell_below_cost or editor.within is None:
         return found

@@ -68,7 +68,7 @@ def overrides_router(
         who: Principal,
         reason: str,
         conditions: Preconditions,
-    ) -> list[CatalogDifference]:
+    ) -> OverrideChanged:
         def guard(before: Override | None) -> None:
             what = f"the override of {plan!r} at {organisation!r}"
             conditions.check(_tag(before), what, required=rules.require_if_match)
@@ -78,7 +78,9 @@ def overrides_router(
         editor = overrides.Editor(author_of(who, reason), who.organisation, rules.sell_below_cost, rules.today())
         with _problems():
             async with unit_of_work() as uow:
-                return await overrides.put(uow, plan, organisation, wanted, editor=editor, guard=guard)
+                said = await overrides.put(uow, plan, organisation, wanted, editor=editor, guard=guard)
+        override = _view(said.override) if said.override is not None else None
+        return OverrideChanged(override=override, changes=_changes(said.changes))
 
     @router.get("", responses=problems(404, 422))
     async def listing(
@@ -103,8 +105,8 @@ def overrides_router(
                     after=(cursor[0], cursor[1]) if cursor is not None else None,
                     limit=limit + 1,
                 )
-        shown = page(request, response, found, limit, lambda one: cursor_of(one.plan, one.organisation or ""))
-        return [_view(one) for one in shown]
+        shown = page(request, response, found, limit, lambda one: cursor_of(one.plan, one.organisation))
+        return [_view(one.seen) for one in shown if one.seen is not None]
 
     @router.get("/{plan}/{organisation}", responses=problems(404, 422))
     async def show(
@@ -138,17 +140,16 @@ def overrides_router(
         """
         said = {"plan": plan, "organisation": organisation, "currency": body.currency, "properties": body.properties}
         wanted = Override.model_validate(said)
-        changes = await change(plan, organisation, wanted, who=who, reason=body.reason or reason, conditions=conditions)
-        response.headers["ETag"] = _tag(wanted) or ""
-        return OverrideChanged(override=_view(wanted), changes=_changes(changes))
+        done = await change(plan, organisation, wanted, who=who, reason=body.reason or reason, conditions=conditions)
+        response.headers["ETag"] = etag_of(done.override)
+        return done
 
     @router.delete("/{plan}/{organisation}", responses=problems(404, 412, 422, 428))
     async def remove(
         plan: Identifier, organisation: Identifier, who: Seller, conditions: Conditions, reason: Reason
     ) -> OverrideChanged:
         """Let an organisation say nothing about a plan: it pays what the levels above it say."""
-        changes = await change(plan, organisation, None, who=who, reason=reason, conditions=conditions)
-        return OverrideChanged(override=None, changes=_changes(changes))
+        return await change(plan, organisation, None, who=who, reason=reason, conditions=conditions)
 
     return router
 

@@ -30,11 +30,17 @@ class PriceNames:
     amounts: set[str] = field(default_factory=set)
     allowances: set[str] = field(default_factory=set)
     costs: set[str] = field(default_factory=set)
+    stock_codes: set[str] = field(default_factory=set)
 
     @property
     def sold_by(self) -> set[str]:
         """What a level of the tree may say for those below it."""
         return (self.amounts | self.allowances) - self.costs
+
+    @property
+    def shown(self) -> set[str]:
+        """What a level of the tree may see. All else may be about what the levels above it pay."""
+        return self.sold_by | (self.stock_codes - self.costs)
 
 
 def price_names(units: Iterable[BillingUnit], plan: Plan) -> PriceNames:
@@ -44,6 +50,7 @@ def price_names(units: Iterable[BillingUnit], plan: Plan) -> PriceNames:
         if unit.priced_by != plan.type:
             continue
         found.costs.add(unit.cost)
+        found.stock_codes.add(unit.stock_code)
         model = unit.price_model
         amounts = [model.minimum, model.maximum, unit.price if takes_unit_price(model) else None]
         match model:
@@ -57,18 +64,35 @@ def price_names(units: Iterable[BillingUnit], plan: Plan) -> PriceNames:
     return found
 
 
+def only(override: Override | None, names: set[str]) -> Override | None:
+    """What an override says about ``names``; None if that is nothing."""
+    said = {name: value for name, value in override.properties.items() if name in names} if override is not None else {}
+    return override.model_copy(update={"properties": said}) if override is not None and said else None
+
+
+def with_foreign(names: PriceNames, plan: str, before: Override | None, wanted: Override | None) -> Override | None:
+    """``wanted`` by a reseller, with what ``before`` says that is not the reseller's to say: that stays."""
+    old = before.properties if before is not None else {}
+    kept = {name: value for name, value in old.items() if name not in names.sold_by}
+    said = kept | (wanted.properties if wanted is not None else {})
+    if not said:
+        return None
+    first = wanted or before
+    currency = first.currency if first is not None else None
+    organisation = first.organisation if first is not None else None
+    return Override(plan=plan, organisation=organisation, currency=currency, properties=said)
+
+
 def foreign_faults(names: PriceNames, plan: Plan, before: Override | None, after: Override | None) -> Iterator[Fault]:
-    """What a reseller would change that is not its to say: it stays as the provider made it."""
+    """What a reseller would change that is not its to say. What it may not see is not named."""
     old, new = (one.properties if one is not None else {} for one in (before, after))
-    foreign = (old.keys() | new.keys()) - names.sold_by
     yours = ", ".join(sorted(names.sold_by)) or "none"
-    for name in sorted(foreign):
-        if old.get(name) != new.get(name):
+    for name in sorted(new.keys() - names.sold_by):
+        if old.get(name) != new[name]:
             message = f"plan {plan.id!r} is not charged by {name!r}; yours to set are: {yours}"
             yield Fault(f"properties.{name}", message)
-    if foreign & old.keys() and after is not None and _currency(before, plan) != _currency(after, plan):
-        message = f"it is that of {', '.join(sorted(foreign & old.keys()))} too, which are not yours to set"
-        yield Fault("currency", message)
+    if old.keys() - names.sold_by and after is not None and _currency(before, plan) != _currency(after, plan):
+        yield Fault("currency", "it is that of properties too which the provider set here, so it stays")
 
 
 def _currency(override: Override | None, plan: Plan) -> str:
