@@ -182,7 +182,7 @@ async def _peak(stack: Stack, stop: asyncio.Event) -> dict[str, float]:
     return peak
 
 
-async def _transfer(http: httpx.AsyncClient, url: str, lines: int) -> tuple[float, dict[str, float]]:
+async def run_transfer(http: httpx.AsyncClient, url: str, lines: int) -> tuple[float, dict[str, float]]:
     """Seconds from execute to green, and seconds of each step."""
     started = time.perf_counter()
     (await http.post(f"{url}/v1/transfers", json={})).raise_for_status()
@@ -243,7 +243,7 @@ async def _measure(stack: Stack, folder: DataFolder, chosen: argparse.Namespace)
                 await connection.execute("CHECKPOINT")
                 times.append(await timed(lambda statement=statement: connection.execute(statement)))
             await connection.execute("CHECKPOINT")
-            seconds, steps = await _transfer(http, url, lines)
+            seconds, steps = await run_transfer(http, url, lines)
             ours.append(seconds)
             told = ", ".join(f"{name} {spent:.1f}" for name, spent in steps.items())
             say(f"run {number + 1}: bare {bare[-1]:.1f} s, same table {same[-1]:.1f} s, ours {seconds:.1f} s ({told})")

@@ -6,7 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("bench_usage.py", "bench_transfer.py", "bench_reports.py", "bench_idle.py")
+BENCHMARKS = (
+    "bench_usage.py",
+    "bench_transfer.py",
+    "bench_scale.py",
+    "bench_rating.py",
+    "bench_reports.py",
+    "bench_idle.py",
+)
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ from billing_engine.billing_units import views as units
 from billing_engine.billing_views import views as billing_views
 from billing_engine.catalog import views as catalog
 from billing_engine.directory import api as directory
+from billing_engine.reconciliation import api as reconciliation
 from billing_engine.transfers import views as transfers
 from fastapi import FastAPI
 from interfaces import applications
@@ -62,7 +63,10 @@ def test_every_answer_and_every_body_of_the_engine_has_an_example(apps: dict[str
     without = []
     for name, operation in operations(document):
         (good,) = [one for status, one in operation["responses"].items() if status.startswith("2")]
-        bodies = [("answer", good), *([("body", operation["requestBody"])] if "requestBody" in operation else [])]
+        bodies = [
+            *([("answer", good)] if "content" in good else []),
+            *([("body", operation["requestBody"])] if "requestBody" in operation else []),
+        ]
         content = [(what, one["content"]["application/json"]) for what, one in bodies]
         without += [f"{name}: {what}" for what, media in content if not has_example(media, document)]
     assert without == []
@@ -70,7 +74,7 @@ def test_every_answer_and_every_body_of_the_engine_has_an_example(apps: dict[str
 
 def test_the_examples_are_what_the_models_say() -> None:
     CatalogDocument.model_validate(catalog.CATALOG_EXAMPLE)
-    for module in (audit, billing_views, catalog, directory, transfers, units):
+    for module in (audit, billing_views, catalog, directory, reconciliation, transfers, units):
         for model in vars(module).values():
             if isinstance(model, type) and issubclass(model, BaseModel):
                 extra = model.model_config.get("json_schema_extra")

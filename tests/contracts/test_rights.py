@@ -60,6 +60,8 @@ MAY: dict[str, dict[str, set[Principal]]] = {
         "GET /v1/transfers/{batch_date}": READ,
         "GET /v1/batches": READ,
         "POST /v1/batches/{batch_date}/{revision}/verify": READ,
+        "GET /v1/reconciliation": READ,
+        "POST /v1/findings/{finding_id}/acknowledge": ADMIN,
         "GET /v1/audit": ADMIN,
         "GET /v1/audit/verify": ADMIN,
     },
@@ -108,6 +110,7 @@ def operations(app: FastAPI) -> Iterator[tuple[str, str]]:
 
 def filled(path: str) -> str:
     """The path with something for each parameter; who is refused is refused whatever it is."""
+    path = path.replace("{finding_id}", "0123456789abcdef")
     return path.replace("{batch_date}", "2026-01-01").replace("{", "").replace("}", "")
 
 

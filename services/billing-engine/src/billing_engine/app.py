@@ -25,10 +25,12 @@ from billing_engine.billing_views.api import billing_views_router
 from billing_engine.billing_views.running import ViewRunner
 from billing_engine.catalog.api import catalog_router
 from billing_engine.catalog.overrides_api import SellingRules, overrides_router, prices_router
+from billing_engine.collection.stream import collection_subscription
 from billing_engine.directory import store as directory_store
 from billing_engine.directory.api import directory_router
 from billing_engine.directory.service import DirectoryService
 from billing_engine.directory.stream import directory_subscription
+from billing_engine.reconciliation.api import reconciliation_router
 from billing_engine.settings import BillingSettings, EngineSettings
 from billing_engine.transfers.api import batches_router, transfers_router
 from billing_engine.transfers.daily import DailyTransfers, Retention
@@ -85,6 +87,7 @@ class Engine:
                 usage_subscription(self.usage),
                 directory_subscription(directory, self.messaging.sources),
                 transfers_subscription(self.transfers, self.messaging.sources),
+                collection_subscription(self.messaging.sources),
             ]
         )
 
@@ -157,6 +160,7 @@ def application(
     app.include_router(transfers_router(pool, engine.transfers))
     app.include_router(batches_router(pool))
     app.include_router(audit_router(pool))
+    app.include_router(reconciliation_router(pool, unit_of_work, engine.transfers.dates, engine.transfers.today))
     return app
 
 

@@ -9,11 +9,15 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
+from billing_engine.billing_views.model import Dates, Definition
+from billing_engine.billing_views.service import register
+from billing_engine.catalog import service as catalog_service
 from billing_engine.transfers import store
 from billing_engine.transfers.daily import DailyTransfers, Retention
 from billing_engine.transfers.service import TransferService
 from engine_bench import Bench
 from tallyport.clock import FixedClock
+from tallyport.contracts.catalog import CatalogDocument
 from tallyport.testing.waiting import until
 
 TODAY = datetime.now(UTC).date()
@@ -113,6 +117,49 @@ async def test_a_missed_batch_is_what_it_would_have_been(bench: Bench) -> None:
         ("new", "0.00", "NEW"),
     }  # fmt: skip
     assert await _make_up_for(bench, TODAY - timedelta(days=4), before) == []
+
+
+async def test_a_registered_view_sees_the_state_as_it_was(bench: Bench) -> None:
+    crowd = Definition(
+        name="crowd",
+        service="V",
+        plan_type="customer_plan",
+        label="Users",
+        quantity_column="users",
+        sql="SELECT i.instance_id AS object_id, i.plan_id, max(i.customer_id) AS description, max(p.value) AS name, "
+        "count(s.subscription_id)::numeric AS users FROM olm.instances i "
+        "LEFT JOIN olm.subscriptions s ON s.instance_id = i.instance_id "
+        "JOIN olm.plan_properties p ON (p.customer_id, p.plan_id, p.name) = (i.customer_id, i.plan_id, 'sales_price') "
+        "WHERE i.service = 'V' GROUP BY i.instance_id, i.plan_id",
+    )
+    unit = {"id": "users", "plan_type": "customer_plan", "unit": {"view": "crowd"}, "quantity": {"column": "users"}}
+    plan = {"id": "V-C", "type": "customer_plan", "name": "Crowd", "currency": "EUR"}
+    service = {"id": "V", "name": "V", "plans": [plan | {"properties": {"sales_price": "2"}}], "billing_units": []}
+    async with bench.engine.messaging.unit_of_work() as uow:
+        await catalog_service.apply(uow, CatalogDocument.model_validate({"services": [service]}))
+    of_v = {"service": "V", "plan": "V-C"}
+    await bench.directory(
+        _organisation("many"), _instance("many", **of_v), _user("m-1", "many"), _user("m-2", "many"),
+        _organisation("few"), _instance("few", **of_v),
+    )  # fmt: skip
+    await bench.caught_up()
+    views, unit_of_work = bench.engine.views, bench.engine.messaging.unit_of_work
+    await register(bench.pool, unit_of_work, views, crowd, dates=Dates(TODAY, TODAY - timedelta(days=1)), by="ann")
+    await bench.catalog({"services": [service | {"billing_units": [unit]}]})
+    then = await _now(bench)
+    dearer = plan | {"properties": {"sales_price": "3"}}
+    await bench.directory(_user("m-1", "many", deleted=True), _user("f-1", "few"))
+    await bench.catalog({"services": [service | {"plans": [dearer], "billing_units": [unit]}]})
+    await bench.caught_up()
+
+    def bill(lines: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+        keys = ("object_id", "quantity", "name", "total")
+        return [tuple(line[key] for key in keys) for line in lines if line["service"] == "V"]
+
+    before = await _make_up_for(bench, TODAY - timedelta(days=6), then)
+    after = await _make_up_for(bench, TODAY - timedelta(days=5), await _now(bench))
+    assert bill(before) == [("few-w", "0", "2", "0.00"), ("many-w", "2", "2", "4.00")]
+    assert bill(after) == [("few-w", "1", "3", "3.00"), ("many-w", "1", "3", "3.00")]
 
 
 async def test_what_a_row_said_before_cannot_be_edited(bench: Bench) -> None:

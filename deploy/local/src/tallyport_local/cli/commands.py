@@ -13,6 +13,7 @@ from tallyport_local.cli import (
     imports,
     lifecycle,
     prices,
+    reconcile,
     reports,
     schema,
     topics,
@@ -22,5 +23,5 @@ from tallyport_local.cli.root import app
 
 __all__ = [
     "app", "audit", "billing_view", "catalog", "collect", "demo", "events", "gate", "imports", "lifecycle", "prices",
-    "reports", "schema", "topics", "transfers",
+    "reconcile", "reports", "schema", "topics", "transfers",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from billing_engine.billing_units.model import view_works
 from billing_engine.billing_views import service as billing_views
 from billing_engine.billing_views.model import Dates
 from billing_engine.billing_views.running import ViewRunner
+from billing_engine.collection import service as collection
 from billing_engine.transfers import store
 from billing_engine.transfers.model import Step, Transfer
 from billing_engine.transfers.publisher import RunningAhead
@@ -167,7 +168,9 @@ class LineFreezer:
 
     async def _record(self, parked_samples: int) -> None:
         async with self._writing.transaction():
-            dead, conflicts = await store.usage_set_aside(self._writing, _start_of(self._transfer.usage_day))
+            since = _start_of(self._transfer.usage_day)
+            dead, conflicts = await store.usage_set_aside(self._writing, since)
+            sources = await collection.completeness(self._writing, since)
             chained_to = await store.previous(self._writing, self._transfer.batch_date)
             await store.record_lines(
                 self._writing,
@@ -186,6 +189,7 @@ class LineFreezer:
                     "parked_samples": parked_samples,
                     "dead_lettered": dead,
                     "conflicting": conflicts,
+                    **sources,
                 },
             )
 

@@ -94,15 +94,12 @@ async def preview(
         await connection.execute("SET TRANSACTION READ ONLY")
         await connection.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL enable_nestloop = off")
         await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
-        customers = await store.fill_work(connection, {service: published}, usage_day)
+        customers = await store.fill_work(connection, {service: published}, usage_day, customer=customer)
         if within is not None:
-            customers = await store.customers_within(connection, within)
-        if customer is not None:
-            number = await store.customer_number(connection, customer)
-            number = number if number in customers else None
-            if number is None:
-                raise UnknownCustomerError(f"{customer!r} has no billed service, or there is no such customer")
-            customers = [number]
+            below = set(await store.customers_within(connection, within))
+            customers = [number for number in customers if number in below]
+        if customer is not None and not customers:
+            raise UnknownCustomerError(f"{customer!r} has no billed service, or there is no such customer")
         await run_views({service: published})
         before = await _bill(connection, customers, usage_day)
         await store.fill_units(connection, {service: draft}, usage_day)

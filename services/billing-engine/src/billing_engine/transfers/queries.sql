@@ -195,12 +195,12 @@ INSERT INTO work_amount
 SELECT * FROM jsonb_to_recordset($1::jsonb) AS a (unit_no int, n int, part text, name text, number text)
 
 -- name: fill_work_ancestor
--- The way up the tree of everybody who has a billed service instance, itself first, with the nearest currency and location
--- that were named so far.
+-- The way up the tree of everybody who has a billed service instance (of $1 alone, if it is not null), itself first, with
+-- the nearest currency and location that were named so far.
 WITH RECURSIVE up (customer_no, level, id, parent, currency, location) AS (
     SELECT o.organisation_no, 0, o.id, o.parent, o.currency, o.location
     FROM organisation o
-    WHERE o.removed_at IS NULL AND EXISTS (
+    WHERE o.removed_at IS NULL AND ($1::text IS NULL OR o.id = $1) AND EXISTS (
         SELECT FROM service_instance i
         WHERE i.customer_no = o.organisation_no AND i.removed_at IS NULL AND i.is_billed AND NOT i.reseller_service
     )
@@ -280,20 +280,20 @@ ORDER BY from_currency, to_currency, valid_from DESC
 SELECT EXISTS (SELECT FROM non_billable_rule)
 
 -- name: fill_work_exempt
--- What is not charged on the usage day $1, with the reason of the first rule that matches.
+-- What is not charged on the usage day $1, with the reason of the first rule that matches; of all customers, or only $2.
 WITH thing AS (
     SELECT customer_no, object_no, service, plan, status, NULL::text AS user_upn, NULL::text AS user_name
-    FROM service_instance WHERE removed_at IS NULL
+    FROM service_instance WHERE removed_at IS NULL AND ($2::int IS NULL OR customer_no = $2)
     UNION ALL
     SELECT s.customer_no, s.object_no, i.service, s.plan, s.status, s.user_upn, s.user_name
     FROM subscription s JOIN service_instance i ON i.customer_no = s.customer_no AND i.object_no = s.instance_no
-    WHERE s.removed_at IS NULL
+    WHERE s.removed_at IS NULL AND ($2::int IS NULL OR s.customer_no = $2)
     UNION ALL
     SELECT a.customer_no, a.object_no, i.service, s.plan, a.status, s.user_upn, s.user_name
     FROM application a
     JOIN subscription s ON s.customer_no = a.customer_no AND s.object_no = a.subscription_no
     JOIN service_instance i ON i.customer_no = s.customer_no AND i.object_no = s.instance_no
-    WHERE a.removed_at IS NULL
+    WHERE a.removed_at IS NULL AND ($2::int IS NULL OR a.customer_no = $2)
 ), rule AS (
     SELECT *, replace(replace(replace(replace(replace(user_pattern, '\', '\\'), '%', '\%'), '_', '\_'), '*', '%'), '?', '_')
         AS user_like
@@ -325,10 +325,6 @@ WITH RECURSIVE below (id) AS (
     SELECT o.id FROM below JOIN organisation o ON o.parent = below.id
 )
 SELECT w.customer_no FROM work_customer w JOIN below b ON b.id = w.id ORDER BY w.rank
-
--- name: customer_number
--- One customer of the working set.
-SELECT customer_no FROM work_customer WHERE id = $1
 
 -- name: compute_lines
 -- The lines of the customers $1 as JSON, in parts of $2 lines, with what they sum up to. $3 is the usage day; $4 and $5 are

@@ -70,9 +70,9 @@ class TransferService:
         """Today's batch date, in the provider's time zone."""
         return today(self._clock, self._zone)
 
-    def dates(self) -> Dates:
-        """Of a batch of today: its date, and the day whose usage it bills."""
-        batch_date = self.today()
+    def dates(self, batch_date: date | None = None) -> Dates:
+        """Of a batch (None: today's): its date, and the day whose usage it bills."""
+        batch_date = batch_date or self.today()
         return Dates(batch_date, batch_date - timedelta(days=self._usage_day_offset))
 
     async def begin(self, batch_date: date | None, *, by: str, why: str = "") -> Transfer:

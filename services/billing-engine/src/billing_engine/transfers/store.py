@@ -243,16 +243,24 @@ async def create_work(connection: Connection) -> None:
     await connection.execute(_QUERIES["create_work_tables"])
 
 
-async def fill_work(connection: Connection, schemas: Schemas, usage_day: date) -> list[int]:
-    """Fill it with ``schemas`` and everything else lines are made of; the customers' numbers in report order."""
+async def fill_work(
+    connection: Connection, schemas: Schemas, usage_day: date, *, customer: str | None = None
+) -> list[int]:
+    """Fill it with ``schemas`` and everything else lines are made of; the customers' numbers in report order.
+
+    With ``customer`` the working set is that of one customer, and empty if it has nothing that is billed.
+    """
     await fill_units(connection, schemas, usage_day)
-    for name in ("fill_work_ancestor", "fill_work_customer", "fill_work_level", "fill_work_override"):
+    await connection.execute(_QUERIES["fill_work_ancestor"], customer)
+    for name in ("fill_work_customer", "fill_work_level", "fill_work_override"):
         await connection.execute(_QUERIES[name])
     await connection.execute(_QUERIES["fill_work_conversion"], usage_day)
+    customers = [row["customer_no"] for row in await connection.fetch(_QUERIES["customers_in_order"])]
+    only = None if customer is None else next(iter(customers), 0)
     if await connection.fetchval(_QUERIES["has_rules"]):
-        await connection.execute(_QUERIES["fill_work_exempt"], usage_day)
+        await connection.execute(_QUERIES["fill_work_exempt"], usage_day, only)
     await connection.execute(_QUERIES["analyse_work"])
-    return [row["customer_no"] for row in await connection.fetch(_QUERIES["customers_in_order"])]
+    return customers
 
 
 async def published_schemas(connection: Connection) -> dict[str, list[BillingUnit]]:
@@ -273,12 +281,6 @@ async def fill_units(connection: Connection, schemas: Schemas, usage_day: date) 
 async def customers_within(connection: Connection, organisation: str) -> list[int]:
     """The customers of the working set that are an organisation or below it, in order."""
     return [row["customer_no"] for row in await connection.fetch(_QUERIES["customers_within"], organisation)]
-
-
-async def customer_number(connection: Connection, customer: str) -> int | None:
-    """A customer's number in the working set; None if it has no lines."""
-    number: int | None = await connection.fetchval(_QUERIES["customer_number"], customer)
-    return number
 
 
 async def compute_lines(

@@ -1,0 +1,1 @@
+"""What collectors say of their runs."""

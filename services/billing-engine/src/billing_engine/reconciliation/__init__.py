@@ -1,0 +1,1 @@
+"""What does not agree between usage, directory and batches."""
