@@ -85,6 +85,7 @@ class HttpSettings(Frozen):
     tokens_file: Path | None = Field(
         default=None, description="JSON list of accepted tokens; without it every API call is refused"
     )
+    max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024, description="larger requests are refused with 413")
 
 
 class LogSettings(Frozen):

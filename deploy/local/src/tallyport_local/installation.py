@@ -79,6 +79,7 @@ class Installation:
         *,
         body: Any = None,
         query: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> Any:
         """Call a service and give its JSON answer.
@@ -87,17 +88,50 @@ class Installation:
             InvalidInputError: when the service says that the request is wrong, or that the thing does not exist.
             OperationFailedError: when it cannot do it, or cannot be reached.
         """
-        given = {name: value for name, value in (query or {}).items() if value is not None}
         with self.client(service, timeout_seconds) as client:
-            try:
-                response = client.request(method, path, json=body, params=given)
-            except httpx.HTTPError as error:
-                raise OperationFailedError(f"{service} at {client.base_url} does not answer: {error!r}") from error
-        check(response)
+            response = _request(client, service, method, path, body=body, query=query, headers=headers)
         return response.json() if response.content else None
+
+    def pages(
+        self, service: str, path: str, *, query: dict[str, Any] | None = None, at_most: int | None = None
+    ) -> list[Any]:
+        """All entries of a list, or ``at_most`` so many, page after page by the ``Link`` header.
+
+        Raises:
+            InvalidInputError: as for ``call``.
+            OperationFailedError: as for ``call``.
+        """
+        found: list[Any] = []
+        following: str | None = path
+        with self.client(service) as client:
+            while following is not None and (at_most is None or len(found) < at_most):
+                response = _request(client, service, "GET", following, query=query if following is path else None)
+                found += response.json()
+                following = response.links.get("next", {}).get("url")
+        return found[:at_most]
 
     def _not_running(self) -> NotRunningError:
         return NotRunningError(f"no stack runs in {self._folder.root}; start one with `tallyport up --detach`")
+
+
+def _request(
+    client: httpx.Client,
+    service: str,
+    method: str,
+    path: str,
+    *,
+    body: Any = None,
+    query: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
+) -> httpx.Response:
+    # An empty set of parameters would take away those that the path of a next page has.
+    given = {name: value for name, value in (query or {}).items() if value is not None} or None
+    try:
+        response = client.request(method, path, json=body, params=given, headers=headers)
+    except httpx.HTTPError as error:
+        raise OperationFailedError(f"{service} at {client.base_url} does not answer: {error!r}") from error
+    check(response)
+    return response
 
 
 def check(response: httpx.Response) -> None:

@@ -127,10 +127,12 @@ class DataFolder:
         return self.secret_file(name).read_text(encoding="utf-8").strip()
 
     def tokens_file(self) -> Path:
-        """The tokens the services accept: the operator's, as a hash."""
+        """The tokens the services accept, as hashes: the operator's, and those that somebody entered beside it."""
         digest = sha256(self.secret("operator-token").encode()).hexdigest()
-        tokens = [{"name": "operator", "sha256": digest, "roles": ["provider_administrator"]}]
         file = self.secrets / "tokens.json"
+        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+        others = [one for one in known if one.get("name") != "operator"]
+        tokens = [{"name": "operator", "sha256": digest, "roles": ["provider_administrator"]}, *others]
         self._write_secret(file, json.dumps(tokens, indent=1))
         return file
 

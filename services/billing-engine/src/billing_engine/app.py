@@ -22,10 +22,12 @@ from tallyport.postgres.pool import open_pool
 
 from billing_engine.adjustments.api import adjustments_router
 from billing_engine.adjustments.service import AdjustmentService
+from billing_engine.audit.api import audit_router
 from billing_engine.billing_units.api import billing_units_router
 from billing_engine.billing_views.api import billing_views_router
 from billing_engine.billing_views.running import ViewRunner
 from billing_engine.catalog.api import catalog_router
+from billing_engine.catalog.overrides_api import SellingRules, overrides_router, prices_router
 from billing_engine.collection.stream import collection_subscription
 from billing_engine.directory import store as directory_store
 from billing_engine.directory.api import directory_router
@@ -61,6 +63,7 @@ class Engine:
         self, settings: EngineSettings, pool: asyncpg.Pool[asyncpg.Record], registry: CollectorRegistry
     ) -> None:
         clock = SystemClock()
+        self.billing = settings.billing
         self._pool = pool
         self.messaging = MessagingRuntime(
             service=SERVICE, kafka=settings.kafka, database=settings.database, pool=pool, clock=clock, registry=registry
@@ -168,12 +171,19 @@ def application(
     """The HTTP face."""
     app = service_app(SERVICE, tokens=tokens, registry=registry, health=engine, lifespan=engine.running)
     unit_of_work = engine.messaging.unit_of_work
-    app.include_router(catalog_router(pool, unit_of_work))
-    app.include_router(billing_units_router(pool, unit_of_work, engine.transfers.dates, engine.views))
+    strict = engine.billing.require_if_match
+    rules = SellingRules(lambda: engine.transfers.dates().usage_day, engine.billing.sell_below_cost, strict)
+    app.include_router(catalog_router(pool, unit_of_work, require_if_match=strict))
+    app.include_router(overrides_router(pool, unit_of_work, rules))
+    app.include_router(prices_router(pool))
+    app.include_router(
+        billing_units_router(pool, unit_of_work, engine.transfers.dates, engine.views, require_if_match=strict)
+    )
     app.include_router(billing_views_router(pool, unit_of_work, engine.transfers.dates, engine.views))
     app.include_router(directory_router(pool))
     app.include_router(transfers_router(pool, engine.transfers, engine.too_late))
     app.include_router(batches_router(pool))
+    app.include_router(audit_router(pool))
     app.include_router(reconciliation_router(pool, unit_of_work, engine.transfers.dates, engine.transfers.today))
     app.include_router(explanations_router(pool))
     app.include_router(adjustments_router(pool, engine.adjustments))

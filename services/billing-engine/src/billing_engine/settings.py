@@ -38,6 +38,13 @@ class BillingSettings(Frozen):
     keep_versions_days: int = Field(default=800, ge=35, description="how long replaced rows of the directory are")
     keep_batches_days: int | None = Field(default=None, ge=35, description="how long frozen lines are; empty: for ever")
 
+    sell_below_cost: bool = Field(
+        default=False, description="whether a reseller may sell to those below it at less than it pays itself"
+    )
+    require_if_match: bool = Field(
+        default=False, description="whether an edit without If-Match (or If-None-Match) is refused with 428"
+    )
+
     @field_validator("daily_at")
     @classmethod
     def _local(cls, at: time | None) -> time | None:

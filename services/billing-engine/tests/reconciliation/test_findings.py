@@ -104,8 +104,8 @@ async def test_an_acknowledged_finding_keeps_its_reason_and_comes_back_after_its
     assert first.acknowledged is None
     for until, counts in ((TODAY - timedelta(days=1), False), (TODAY, True)):
         said = Acknowledgement("ann", datetime.now(UTC), f"until {until}", until)
-        async with bench.pool.acquire() as connection:
-            await service.acknowledge(connection, first.id, said)
+        async with bench.engine.messaging.unit_of_work() as uow:
+            await service.acknowledge(uow, first.id, said)
         again = await stranger()
         assert again.id == first.id
         assert (again.acknowledged is not None) == counts

@@ -9,18 +9,26 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from fastapi import Header, HTTPException, Request
 
 
 class Role(StrEnum):
-    """What a token may do. ``viewer`` reads; ``service`` acts for another service; the administrator may do all."""
+    """What a token may do. ``viewer`` reads; ``service`` acts for another service; the administrator may do all.
+
+    The reseller's roles are those of one organisation of the sales tree, and reach what is below it.
+    """
 
     PROVIDER_ADMINISTRATOR = "provider_administrator"
+    RESELLER_ADMINISTRATOR = "reseller_administrator"
+    RESELLER_VIEWER = "reseller_viewer"
     CUSTOMER_ADMINISTRATOR = "customer_administrator"
     SERVICE = "service"
     VIEWER = "viewer"
+
+
+RESELLER_ROLES: Final = frozenset({Role.RESELLER_ADMINISTRATOR, Role.RESELLER_VIEWER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,17 @@ class Principal:
     name: str
     roles: frozenset[Role]
     organisation: str | None = None
+
+    def __post_init__(self) -> None:
+        """See that the roles and the bounds fit together: a reseller without one would be nobody's, or everybody's.
+
+        Raises:
+            ValueError: they do not.
+        """
+        if self.organisation is None and self.roles & RESELLER_ROLES:
+            raise ValueError(f"token {self.name!r}: a reseller's role needs an organisation")
+        if self.organisation is not None and Role.PROVIDER_ADMINISTRATOR in self.roles:
+            raise ValueError(f"token {self.name!r}: the provider's administrator is not bounded by an organisation")
 
 
 class TokenStore:
@@ -63,11 +82,19 @@ class TokenStore:
         return found
 
 
-def require(*roles: Role) -> Callable[..., Awaitable[Principal]]:
-    """A FastAPI dependency: a bearer token with one of ``roles``; the provider's administrator always passes."""
+def require(*roles: Role, bounded: bool = False) -> Callable[..., Awaitable[Principal]]:
+    """A FastAPI dependency: a bearer token with one of ``roles``; the provider's administrator always passes.
+
+    A token of one organisation passes only where the operation says that it is ``bounded``: that it narrows what it
+    shows and does to the principal's organisation. What does not say so is about the whole installation.
+    """
     wanted = frozenset(roles) | {Role.PROVIDER_ADMINISTRATOR}
 
-    async def principal(request: Request, authorization: Annotated[str | None, Header()] = None) -> Principal:
+    async def principal(
+        request: Request,
+        # The document names the token as what it is, not as a header field of each operation.
+        authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
+    ) -> Principal:
         scheme, _, token = (authorization or "").partition(" ")
         store: TokenStore = request.app.state.tokens
         found = store.principal(token.strip()) if scheme.lower() == "bearer" else None
@@ -75,6 +102,8 @@ def require(*roles: Role) -> Callable[..., Awaitable[Principal]]:
             raise HTTPException(401, "a known bearer token is needed", headers={"WWW-Authenticate": "Bearer"})
         if not found.roles & wanted:
             raise HTTPException(403, f"this needs the role {' or '.join(sorted(wanted))}")
+        if found.organisation is not None and not bounded:
+            raise HTTPException(403, "this is about the whole installation, and the token is of one organisation")
         return found
 
     return principal

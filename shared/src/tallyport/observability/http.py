@@ -11,17 +11,45 @@ from typing import Annotated, Any, Protocol
 
 import structlog
 import uvicorn
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
 
 from tallyport.access.tokens import Principal, Role, TokenStore, require
+from tallyport.rest.bodies import BodyLimit
+from tallyport.rest.openapi import describe
+from tallyport.rest.problems import ProblemError, problem
 from tallyport.settings import HttpSettings
+
+__all__ = ["Health", "ProblemError", "problem", "serve", "service_app"]
 
 log = structlog.get_logger()
 
-PROBLEM = "application/problem+json"
+
+class Status(BaseModel):
+    """What every service says of itself; each adds facts of its own."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "service": "billing-engine",
+                    "ready": True,
+                    "reasons": [],
+                    "consumers": [{"group": "engine", "topic": "usage.samples", "lag": 0, "position_age_seconds": 0.2}],
+                    "outbox": {"depth": 0, "oldest_seconds": None},
+                }
+            ]
+        },
+    )
+
+    service: str
+    ready: bool
+    reasons: list[str]
 
 
 class Health(Protocol):
@@ -34,31 +62,6 @@ class Health(Protocol):
     async def status(self) -> dict[str, Any]:
         """The service's own facts."""
         ...
-
-
-class ProblemError(Exception):
-    """An answer that is a problem (RFC 9457): ``detail`` says what to do, ``errors`` names fields."""
-
-    def __init__(self, status: int, title: str, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.title = title
-        self.detail = detail
-        self.errors = errors
-
-
-def problem(
-    status: int,
-    title: str,
-    detail: str,
-    errors: list[dict[str, Any]] | None = None,
-    headers: dict[str, str] | None = None,
-) -> JSONResponse:
-    """A problem details response."""
-    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    if errors:
-        body["errors"] = errors
-    return JSONResponse(body, status_code=status, media_type=PROBLEM, headers=headers)
 
 
 def service_app(
@@ -96,11 +99,13 @@ def service_app(
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v1/status")
-    async def status(_: Annotated[Principal, Depends(require(Role.VIEWER))]) -> dict[str, Any]:
+    async def status(_: Annotated[Principal, Depends(require(Role.VIEWER))]) -> Status:
+        """How the service is: ready or why not, how far its consumers are, what waits to be published."""
         reasons = await health.reasons_not_ready()
-        return {"service": service, "ready": not reasons, "reasons": reasons, **await health.status()}
+        return Status(service=service, ready=not reasons, reasons=reasons, **await health.status())
 
     _add_problem_handlers(app)
+    describe(app)
     return app
 
 
@@ -116,6 +121,10 @@ def _add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        broken = next((one for one in error.errors() if one["type"] == "json_invalid"), None)
+        if broken is not None:
+            why = broken.get("ctx", {}).get("error", broken["msg"])
+            return problem(400, "The body is not JSON", f"at character {broken['loc'][-1]}: {why}")
         errors = [
             {"field": ".".join(str(part) for part in one["loc"][1:]), "message": one["msg"]} for one in error.errors()
         ]
@@ -151,7 +160,7 @@ class _Server(uvicorn.Server):
 async def serve(app: FastAPI, settings: HttpSettings) -> None:
     """Serve ``app`` until the process is told to stop."""
     config = uvicorn.Config(
-        app,
+        BodyLimit(app, settings.max_body_bytes),
         host=settings.host,
         port=settings.port,
         log_config=None,

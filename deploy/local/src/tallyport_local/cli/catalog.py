@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from tallyport_local.catalog_file import read_catalog
-from tallyport_local.cli.root import DataOption, app, command, data_folder, new_app, out
+from tallyport_local.cli.root import DataOption, ReasonOption, app, because, command, data_folder, err, new_app, out
 from tallyport_local.installation import Installation
 
 ENGINE: Final = "billing-engine"
@@ -26,6 +26,11 @@ def _print_changes(changes: list[dict[str, Any]]) -> None:
         out.print(change.get("detail") or "", markup=False)
     if not changes:
         out.print("no changes")
+
+
+def _print_warnings(answer: dict[str, Any]) -> None:
+    for one in answer["warnings"]:
+        err.print(f"[yellow]warning:[/yellow] {one['field']}: {one['message']}")
 
 
 @command(catalog, "validate")
@@ -51,17 +56,32 @@ def diff(file: FileArgument, data: DataOption = None) -> None:
     body = read_catalog(file).model_dump(mode="json", exclude_none=True)
     answer = Installation(data_folder(data)).call(ENGINE, "POST", "/v1/catalog/diff", body=body)
     _print_changes(answer["changes"])
+    _print_warnings(answer)
+    out.print(f"compared with {answer['etag']}", markup=False)
 
 
 @command(catalog, "apply")
-def apply(file: FileArgument, data: DataOption = None) -> None:
+def apply(
+    file: FileArgument,
+    if_match: Annotated[
+        str | None, typer.Option(help="The tag that `diff` printed: apply only to the catalogue that it compared with.")
+    ] = None,
+    reason: ReasonOption = "",
+    data: DataOption = None,
+) -> None:
     """Bring the engine's catalogue to what the file says; billing units become drafts until published.
+
+    What somebody else changes meanwhile is not overwritten: it ends with exit code 1, and nothing is applied.
 
     Example: `tallyport catalog apply examples/provider/catalog.yaml && tallyport schema publish HE`
     """
     body = read_catalog(file).model_dump(mode="json", exclude_none=True)
-    answer = Installation(data_folder(data)).call(ENGINE, "PUT", "/v1/catalog", body=body)
+    installation = Installation(data_folder(data))
+    tag = if_match or installation.call(ENGINE, "POST", "/v1/catalog/diff", body=body)["etag"]
+    headers = {"if-match": tag, **because(reason)}
+    answer = installation.call(ENGINE, "PUT", "/v1/catalog", body=body, headers=headers)
     _print_changes(answer["changes"])
+    _print_warnings(answer)
 
 
 @command(catalog, "show")

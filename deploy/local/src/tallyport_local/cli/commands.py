@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tallyport_local.cli import (
     adjustments,
+    audit,
     billing_view,
     catalog,
     collect,
@@ -13,6 +14,7 @@ from tallyport_local.cli import (
     gate,
     imports,
     lifecycle,
+    prices,
     reconcile,
     reports,
     schema,
@@ -22,6 +24,6 @@ from tallyport_local.cli import (
 from tallyport_local.cli.root import app
 
 __all__ = [
-    "adjustments", "app", "billing_view", "catalog", "collect", "demo", "events", "explain", "gate", "imports",
-    "lifecycle", "reconcile", "reports", "schema", "topics", "transfers",
+    "adjustments", "app", "audit", "billing_view", "catalog", "collect", "demo", "events", "explain", "gate", "imports",
+    "lifecycle", "prices", "reconcile", "reports", "schema", "topics", "transfers",
 ]  # fmt: skip

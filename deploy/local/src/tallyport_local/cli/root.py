@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 import typer
 from aiokafka.errors import KafkaError
@@ -31,6 +32,13 @@ DataOption = Annotated[
     typer.Option("--data", help="The stack's data folder (TALLYPORT_DATA, default ./.data).", show_default=False),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable; fields are only ever added.")]
+
+ReasonOption = Annotated[str, typer.Option(help="Why; kept in the audit log.")]
+
+
+def because(reason: str) -> dict[str, str]:
+    """The header field that says why; header fields are not made for every letter."""
+    return {"tallyport-reason": quote(reason)} if reason else {}
 
 
 def data_folder(data: Path | None) -> DataFolder:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated, Any
+from datetime import date, datetime
+from typing import Annotated, Any, Final
 
 import asyncpg
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from tallyport.access.tokens import Principal, Role, require
 from tallyport.contracts.base import DecimalText, Identifier
 from tallyport.money import plain
-from tallyport.observability.http import ProblemError
+from tallyport.rest.openapi import problems
+from tallyport.rest.problems import ProblemError
 
 from billing_engine.adjustments.model import Adjustment
 from billing_engine.adjustments.service import (
@@ -27,8 +29,16 @@ Viewer = Annotated[Principal, Depends(require(Role.VIEWER))]
 Administrator = Annotated[Principal, Depends(require(Role.PROVIDER_ADMINISTRATOR))]
 
 
+_REQUEST: Final[dict[str, Any]] = {
+    "customer": "cust-002", "amount": "-12.50", "currency": "EUR", "description": "Outage of 3 May",
+    "reason": "goodwill", "service": "HE", "reference": "T-1234",
+}  # fmt: skip
+
+
 class AdjustmentRequest(BaseModel):
     """A charge, or with a negative amount a credit; the author is whose token it is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_REQUEST]})
 
     customer: Identifier
     amount: DecimalText
@@ -39,32 +49,65 @@ class AdjustmentRequest(BaseModel):
     reference: str | None = Field(default=None, max_length=200, pattern=r"^[^\x00]*$")
 
 
+class AdjustmentView(BaseModel):
+    """What was said by hand, and what has become of it: open, approved, being_billed, billed or withdrawn."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": 7, **_REQUEST, "author": "ann", "created_at": "2026-11-22T09:30:00Z", "approved_by": "bob",
+                    "approved_at": "2026-11-22T10:00:00Z", "withdrawn_by": None, "withdrawn_at": None,
+                    "batch_date": "2026-11-23", "state": "billed",
+                }
+            ]
+        }
+    )  # fmt: skip
+
+    id: int
+    customer: str
+    amount: DecimalText
+    currency: str
+    description: str
+    reason: str
+    service: str | None
+    reference: str | None
+    author: str
+    created_at: datetime
+    approved_by: str | None
+    approved_at: datetime | None
+    withdrawn_by: str | None
+    withdrawn_at: datetime | None
+    batch_date: date | None
+    state: str
+
+
 def adjustments_router(pool: asyncpg.Pool[asyncpg.Record], service: AdjustmentService) -> APIRouter:
     """``/v1/adjustments``."""
     router = APIRouter(prefix="/v1/adjustments")
 
-    @router.post("", status_code=201)
-    async def create(request: AdjustmentRequest, who: Administrator) -> dict[str, Any]:
+    @router.post("", status_code=201, responses=problems(404, 409))
+    async def create(request: AdjustmentRequest, who: Administrator) -> AdjustmentView:
         """Enter an adjustment; the next batch bills it, once it is approved where that is asked for."""
         with _problems():
             return _view(await service.create(**dict(request), author=who.name))
 
-    @router.post("/{number}/approve")
-    async def approve(number: int, who: Administrator) -> dict[str, Any]:
-        """A second person agrees."""
+    @router.post("/{number}/approve", responses=problems(404, 409, 422))
+    async def approve(number: int, who: Administrator) -> AdjustmentView:
+        """A second person agrees to an adjustment."""
         with _problems():
             return _view(await service.approve(number, by=who.name))
 
-    @router.post("/{number}/withdraw")
-    async def withdraw(number: int, who: Administrator) -> dict[str, Any]:
+    @router.post("/{number}/withdraw", responses=problems(404, 409, 422))
+    async def withdraw(number: int, who: Administrator) -> AdjustmentView:
         """Take back what no batch has billed."""
         with _problems():
             return _view(await service.withdraw(number, by=who.name))
 
-    @router.get("")
+    @router.get("", responses=problems(422))
     async def adjustments(
         _: Viewer, customer: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-    ) -> list[dict[str, Any]]:
+    ) -> list[AdjustmentView]:
         """The newest adjustments and how they stand."""
         async with pool.acquire() as connection:
             return [_view(one) for one in await listed(connection, customer, limit)]
@@ -72,8 +115,8 @@ def adjustments_router(pool: asyncpg.Pool[asyncpg.Record], service: AdjustmentSe
     return router
 
 
-def _view(one: Adjustment) -> dict[str, Any]:
-    return asdict(one) | {"amount": plain(one.amount)}
+def _view(one: Adjustment) -> AdjustmentView:
+    return AdjustmentView.model_validate(asdict(one) | {"amount": plain(one.amount)})
 
 
 @contextmanager

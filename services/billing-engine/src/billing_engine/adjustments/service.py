@@ -14,6 +14,8 @@ from tallyport.money import plain
 
 from billing_engine.adjustments import store
 from billing_engine.adjustments.model import Adjustment, Bound, why_not_amount, why_not_approve, why_not_withdraw
+from billing_engine.audit import service as audit
+from billing_engine.audit.model import Author, Change
 from billing_engine.transfers.corrections.store import lock
 
 
@@ -72,7 +74,10 @@ class AdjustmentService:
                 at=uow.now(),
                 approved_at=None if self._needs_approval else uow.now(),
             )
-            return await _one(uow.connection, entered)
+            made = await _one(uow.connection, entered)
+            said = asdict(made) | {"amount": plain(amount), "created_at": str(made.created_at), "approved_at": None}
+            await audit.record(uow, Author(author, reason), [Change("created", f"adjustment:{entered}", None, said)])
+            return made
 
     async def approve(self, number: int, *, by: str) -> Adjustment:
         """A second person agrees.
@@ -87,6 +92,7 @@ class AdjustmentService:
             if problem is not None:
                 raise AdjustmentRefusedError(problem)
             await store.approve(uow.connection, number, by, uow.now())
+            await audit.record(uow, Author(by), [Change("approved", f"adjustment:{number}")])
             return await _one(uow.connection, number)
 
     async def withdraw(self, number: int, *, by: str) -> Adjustment:
@@ -102,6 +108,7 @@ class AdjustmentService:
             if problem is not None:
                 raise AdjustmentRefusedError(problem)
             await store.withdraw(uow.connection, number, by, uow.now())
+            await audit.record(uow, Author(by), [Change("withdrawn", f"adjustment:{number}")])
             return await _one(uow.connection, number)
 
 

@@ -16,7 +16,8 @@ SELECT version, units, published_at, published_by, reason FROM schema_version WH
 
 -- name: history
 -- The versions, newest first.
-SELECT version, units, published_at, published_by, reason FROM schema_version WHERE service = $1 ORDER BY version DESC LIMIT $2
+SELECT version, units, published_at, published_by, reason FROM schema_version
+WHERE service = $1 AND ($2::integer IS NULL OR version < $2) ORDER BY version DESC LIMIT $3
 
 -- name: newest_version
 -- What transfers use now.

@@ -37,9 +37,9 @@ async def version(connection: Connection, service: str, number: int) -> dict[str
     return _version(await connection.fetchrow(_QUERIES["version"], service, number))
 
 
-async def history(connection: Connection, service: str, limit: int) -> list[dict[str, Any]]:
-    """The versions, newest first."""
-    rows = await connection.fetch(_QUERIES["history"], service, limit)
+async def history(connection: Connection, service: str, before: int | None, limit: int) -> list[dict[str, Any]]:
+    """The versions, newest first, or those before one."""
+    rows = await connection.fetch(_QUERIES["history"], service, before, limit)
     return [found for row in rows if (found := _version(row)) is not None]
 
 

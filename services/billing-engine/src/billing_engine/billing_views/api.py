@@ -8,11 +8,13 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import asyncpg
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Body, Depends
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tallyport.access.tokens import Principal, Role, require
+from tallyport.contracts.base import Identifier
 from tallyport.messaging.unit_of_work import UnitOfWork
 from tallyport.observability.http import ProblemError
+from tallyport.rest.openapi import problems
 
 from billing_engine.billing_views import service as views
 from billing_engine.billing_views.importing import Imported, read_script
@@ -25,15 +27,20 @@ from billing_engine.billing_views.model import (
     ViewRefusedError,
 )
 from billing_engine.billing_views.running import ViewRunner
+from billing_engine.billing_views.views import DEFINITION, BriefView, ImportAnswer, RegisteredAnswer, VersionsView
 
 Viewer = Annotated[Principal, Depends(require(Role.VIEWER))]
 Administrator = Annotated[Principal, Depends(require(Role.PROVIDER_ADMINISTRATOR))]
+Given = Annotated[Definition, Body(openapi_examples={"view": {"value": DEFINITION}})]
 
 
 class ImportRequest(BaseModel):
     """A script of an older panel, and what it does not say, or what shall be said instead."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"script": "EXEC sp_BillingUnit_Manage @UnitLabel='Excess', ..."}]},
+    )
 
     script: str = Field(min_length=1, max_length=MAX_SQL_CHARACTERS)
     name: str | None = None
@@ -51,32 +58,33 @@ def billing_views_router(
     runner: ViewRunner,
 ) -> APIRouter:
     """``/v1/billing-views``; a view is tried with the ``dates`` of a batch of today."""
-    router = APIRouter(prefix="/v1/billing-views")
+    router = APIRouter(prefix="/v1/billing-views", tags=["billing views"])
 
     @router.get("")
-    async def newest(_: Viewer) -> list[dict[str, Any]]:
+    async def newest(_: Viewer) -> list[BriefView]:
         """Every view in its newest version, without its SQL."""
         async with pool.acquire() as connection:
             found = await views.newest(connection)
-        return [_brief(view) for view in found.values()]
+        return [BriefView.model_validate(_brief(view)) for view in found.values()]
 
-    @router.get("/{name}")
-    async def one(name: str, _: Viewer) -> dict[str, Any]:
+    @router.get("/{name}", responses=problems(404, 422))
+    async def one(name: Identifier, _: Viewer) -> VersionsView:
         """All versions of a view, newest first, with the SQL as it was given and as it runs."""
         async with pool.acquire() as connection:
             found = await views.versions(connection, name)
         if not found:
             raise ProblemError(404, "Unknown view", f"there is no view {name!r}")
-        return {"name": name, "versions": [asdict(view) for view in found]}
+        return VersionsView.model_validate({"name": name, "versions": [asdict(view) for view in found]})
 
     @router.post("", status_code=201)
-    async def register(given: Definition, who: Administrator) -> dict[str, Any]:
+    async def register(given: Given, who: Administrator) -> RegisteredAnswer:
         """Look at a view, run it, check what it gives, and keep it as a new version."""
         with _problems():
-            return _told(await views.register(pool, unit_of_work, runner, given, dates=dates(), by=who.name))
+            done = await views.register(pool, unit_of_work, runner, given, dates=dates(), by=who.name)
+        return RegisteredAnswer.model_validate(_told(done))
 
     @router.post("/import", status_code=201)
-    async def read(request: ImportRequest, who: Administrator) -> dict[str, Any]:
+    async def read(request: ImportRequest, who: Administrator) -> ImportAnswer:
         """Register what a script says that calls ``sp_BillingUnit_Manage``."""
         answers = []
         with _problems():
@@ -84,7 +92,7 @@ def billing_views_router(
             for imported, given in [(one, _definition(request, one)) for one in found]:
                 done = await views.register(pool, unit_of_work, runner, given, dates=dates(), by=who.name)
                 answers.append(_told(done) | {"ignored": imported.ignored})
-        return {"registered": answers}
+        return ImportAnswer.model_validate({"registered": answers})
 
     return router
 

@@ -12,6 +12,8 @@ from tallyport.contracts.catalog import BillingUnit
 from tallyport.contracts.units import ColumnQuantity, ViewUnit
 from tallyport.messaging.unit_of_work import UnitOfWork
 
+from billing_engine.audit import service as audit
+from billing_engine.audit.model import Author, Change
 from billing_engine.billing_views import store
 from billing_engine.billing_views.checking import checked
 from billing_engine.billing_views.model import (
@@ -68,6 +70,8 @@ async def register(
             return Registered(newest, rows, changed=False, warnings=warnings)
         number = newest.version + 1 if newest is not None else 1
         view = await store.put(uow.connection, given, number, sql=sql, at=uow.now(), by=by)
+        before, after = (_said(one) if one is not None else None for one in (newest, view))
+        await audit.record(uow, Author(by), [Change("registered", f"billing_view:{given.name}", before, after)])
     return Registered(view, rows, changed=True, warnings=warnings)
 
 
@@ -89,6 +93,11 @@ async def _try(connection: Any, runner: ViewRunner, given: Definition, sql: str,
 
 
 _PRICED_BY: Final = {"customer_plan": "customer_plan", "user_plan": "user_plan", "application": "user_plan"}
+
+
+def _said(view: RegisteredView) -> dict[str, Any]:
+    names = ("version", "service", "plan_type", "label", "quantity_column", "dialect", "source_sql")
+    return {name: getattr(view, name) for name in names}
 
 
 def _same(view: RegisteredView, given: Definition, sql: str) -> bool:

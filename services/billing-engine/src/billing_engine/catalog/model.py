@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from tallyport.contracts.base import Contract
 from tallyport.contracts.catalog import CatalogDocument, Service
 from tallyport.contracts.currencies import ConversionRate
 from tallyport.contracts.rules import NonBillableRule
 from tallyport.contracts.units import CounterQuantity, ViewUnit
 from tallyport.money import NotANumberError, parse_decimal, plain
 
+from billing_engine.audit.model import Change
 from billing_engine.billing_views.model import RegisteredView
 
 
@@ -155,6 +158,37 @@ def entries(service: Service) -> dict[str, str]:
     for unit in service.billing_units:
         found[f"draft_unit:{service.id}:{unit.id}"] = unit.model_dump_json()
     return found
+
+
+def contents(document: CatalogDocument | None) -> dict[str, Any]:
+    """Everything a document holds, by the names that differences have, each as JSON."""
+    found: dict[str, Any] = {}
+    if document is None:
+        return found
+
+    def json(one: Contract, *without: str) -> Any:
+        return one.model_dump(mode="json", exclude_none=True, exclude=set(without))
+
+    for service in document.services:
+        found[f"service:{service.id}"] = {"name": service.name}
+        found |= {f"counter:{service.id}:{one.name}": json(one) for one in service.counters}
+        found |= {f"plan:{one.id}": json(one) for one in service.plans}
+        found |= {f"draft_unit:{service.id}:{one.id}": json(one) for one in service.billing_units}
+        for one in service.overrides:
+            level = f"organisation:{one.organisation}" if one.organisation else f"location:{one.location}"
+            found[f"override:{one.plan}:{level}"] = json(one)
+    for rank, rule in enumerate(document.non_billable or [], start=1):
+        found[f"non_billable:{rule.id}"] = json(rule) | {"rank": rank}
+    found |= {f"conversion_rate:{rate.name}": json(rate) for rate in document.conversion_rates or []}
+    return found
+
+
+def audited(
+    changes: Sequence[CatalogDifference], before: CatalogDocument | None, after: CatalogDocument | None
+) -> list[Change]:
+    """``changes`` as the audit log keeps them: with all that was there and is there now."""
+    old, new = contents(before), contents(after)
+    return [Change(one.action, one.entity, old.get(one.entity), new.get(one.entity)) for one in changes]
 
 
 def differences(old: Service | None, new: Service) -> list[CatalogDifference]:

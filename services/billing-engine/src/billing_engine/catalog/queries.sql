@@ -100,3 +100,42 @@ SELECT $1, $2, $3, $4, * FROM unnest($5::text[], $6::text[])
 -- name: put_draft
 -- The billing units as edited; a transfer does not see them until they are published.
 INSERT INTO schema_draft (service, units) VALUES ($1, $2) ON CONFLICT (service) DO UPDATE SET units = excluded.units
+
+-- name: plan
+-- One plan, with the units that are edited and those that count, and its service's counters.
+SELECT p.id, p.service, s.name AS service_name, p.type, p.name, p.currency,
+       coalesce((SELECT jsonb_object_agg(x.name, x.value) FROM plan_property x WHERE x.plan = p.id), '{}') AS properties,
+       coalesce((SELECT d.units FROM schema_draft d WHERE d.service = p.service), '[]') AS draft,
+       coalesce((SELECT v.units FROM schema_version v WHERE v.service = p.service ORDER BY v.version DESC LIMIT 1), '[]') AS published
+FROM plan p JOIN service s ON s.id = p.service
+WHERE p.id = $1
+
+-- name: plan_said
+-- What some organisations and all locations say about a plan.
+SELECT level, level_id, currency, jsonb_object_agg(name, value) AS properties
+FROM plan_override
+WHERE plan = $1 AND (level = 'location' OR level = 'organisation' AND level_id = ANY ($2::text[]))
+GROUP BY level, level_id, currency
+
+-- name: overrides_within
+-- What organisations say about plans, a page at a time: all of it, or what $1 and those below it do.
+WITH RECURSIVE below (id) AS (
+    SELECT id FROM organisation WHERE id = $1 AND removed_at IS NULL
+    UNION
+    SELECT o.id FROM below JOIN organisation o ON o.parent = below.id
+)
+SELECT o.plan, p.service, o.level_id AS organisation, o.currency, jsonb_object_agg(o.name, o.value) AS properties
+FROM plan_override o JOIN plan p ON p.id = o.plan
+WHERE o.level = 'organisation' AND ($1::text IS NULL OR o.level_id IN (SELECT id FROM below))
+  AND ($2::text IS NULL OR o.level_id = $2) AND ($3::text IS NULL OR o.plan = $3)
+  AND (o.plan, o.level_id) > ($4::text, $5::text)
+GROUP BY o.plan, p.service, o.level_id, o.currency ORDER BY o.plan, o.level_id LIMIT $6
+
+-- name: clear_override
+-- An organisation says nothing about a plan any more.
+DELETE FROM plan_override WHERE plan = $1 AND level = 'organisation' AND level_id = $2
+
+-- name: plans_after
+-- Plans by id, a page at a time.
+SELECT p.id, p.service, p.type, p.name, p.currency FROM plan p
+WHERE p.id > $1 AND ($2::text IS NULL OR p.service = $2) ORDER BY p.id LIMIT $3

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tallyport.contracts.catalog import (
     CatalogDocument,
     CatalogRemoval,
+    Override,
     OverridesChanged,
     PlanChanged,
     RatesChanged,
@@ -17,11 +18,14 @@ from tallyport.contracts.catalog import (
 )
 from tallyport.messaging.unit_of_work import UnitOfWork
 
+from billing_engine.audit import service as audit
+from billing_engine.audit.model import ENGINE, Author
 from billing_engine.billing_views import service as billing_views
 from billing_engine.catalog import store
 from billing_engine.catalog.model import (
     CatalogDifference,
     Fault,
+    audited,
     differences,
     faults,
     rate_differences,
@@ -30,8 +34,12 @@ from billing_engine.catalog.model import (
     rule_faults,
     view_faults,
 )
+from billing_engine.directory import tree
 
 TOPIC = "catalog.changes"
+
+Guard = Callable[[CatalogDocument | None], None]
+"""Looks at the catalogue that would be replaced; raises if it must not be."""
 
 
 class InvalidCatalogError(ValueError):
@@ -67,15 +75,22 @@ async def compare(connection: Any, document: CatalogDocument) -> list[CatalogDif
     return found
 
 
-async def apply(uow: UnitOfWork, document: CatalogDocument) -> list[CatalogDifference]:
-    """Make the catalogue what ``document`` says and publish what changed; all of it or nothing.
+async def apply(
+    uow: UnitOfWork, document: CatalogDocument, author: Author = ENGINE, guard: Guard | None = None
+) -> list[CatalogDifference]:
+    """Make the catalogue what ``document`` says, publish what changed and note it; all of it or nothing.
+
+    ``guard`` sees the catalogue that would be replaced, and may raise.
 
     Raises:
         InvalidCatalogError: it cannot be applied.
     """
-    await store.lock(uow.connection)
+    await alone(uow)
+    before = await read(uow.connection)
+    if guard is not None:
+        guard(before)
     await _check(uow.connection, document)
-    stored = await store.read_services(uow.connection)
+    stored = {service.id: service for service in before.services} if before is not None else {}
     changes: list[CatalogDifference] = []
     for service in document.services:
         old = stored.get(service.id)
@@ -84,7 +99,30 @@ async def apply(uow: UnitOfWork, document: CatalogDocument) -> list[CatalogDiffe
             gone = await store.replace_service(uow.connection, service)
             _publish(uow, old, service, gone, {one.entity for one in found})
         changes += found
-    return changes + await _apply_rules(uow, document) + await _apply_rates(uow, document)
+    changes += await _apply_rules(uow, document) + await _apply_rates(uow, document)
+    await audit.record(uow, author, audited(changes, before, document))
+    return changes
+
+
+async def alone(uow: UnitOfWork) -> None:
+    """Hold off other editors of the catalogue until the transaction ends."""
+    await store.lock(uow.connection)
+
+
+async def warnings(connection: Any, document: CatalogDocument) -> list[Fault]:
+    """What can be applied and is worth a look: overrides of organisations that the directory has not heard of yet."""
+    named = [
+        (f"services.{i}.overrides.{j}.organisation", one.organisation)
+        for i, service in enumerate(document.services)
+        for j, one in enumerate(service.overrides)
+        if one.organisation is not None
+    ]
+    unknown = await tree.unknown(connection, [organisation for _, organisation in named])
+    return [
+        Fault(place, f"the directory has no organisation {organisation!r} yet")
+        for place, organisation in named
+        if organisation in unknown
+    ]
 
 
 async def _apply_rules(uow: UnitOfWork, document: CatalogDocument) -> list[CatalogDifference]:
@@ -143,17 +181,21 @@ def _publish(uow: UnitOfWork, old: Service | None, new: Service, gone: Sequence[
     for plan_id, level, level_id in {*after, *before}:
         key = f"override:{plan_id}:{level}:{level_id}"
         if key in changed:
-            said = after.get((plan_id, level, level_id))
-            data_changed = OverridesChanged.model_validate(
-                {
-                    "plan": plan_id,
-                    "level": level,
-                    "level_id": level_id,
-                    "currency": said.currency if said is not None else None,
-                    "properties": said.properties if said is not None else {},
-                }
-            )
-            uow.publish(TOPIC, key=key, data=data_changed)
+            publish_override(uow, plan_id, level, level_id, after.get((plan_id, level, level_id)))
+
+
+def publish_override(uow: UnitOfWork, plan_id: str, level: str, level_id: str, said: Override | None) -> None:
+    """Tell of what a level says about a plan now; None: nothing any more."""
+    data = OverridesChanged.model_validate(
+        {
+            "plan": plan_id,
+            "level": level,
+            "level_id": level_id,
+            "currency": said.currency if said is not None else None,
+            "properties": said.properties if said is not None else {},
+        }
+    )
+    uow.publish(TOPIC, key=f"override:{plan_id}:{level}:{level_id}", data=data)
 
 
 def _level(plan: str, organisation: str | None, location: str | None) -> tuple[str, str, str]:

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from tallyport.contracts.catalog import BillingUnit, Counter, Override, Plan, Service
 from tallyport.contracts.currencies import ConversionRate
 from tallyport.contracts.rules import NonBillableRule
 from tallyport.postgres.queries import load_queries
+from tallyport.pricing.inheritance import PlanValues
 
 _QUERIES: Final = load_queries("billing_engine.catalog")
 
 Connection = Any  # an asyncpg connection, from a pool or not
+
+
+@dataclass(frozen=True, slots=True)
+class PricedPlan:
+    """A plan of a service, and the units that price it: as edited, and as they count now."""
+
+    plan: Plan
+    service: str
+    service_name: str
+    draft: list[BillingUnit]
+    published: list[BillingUnit]
 
 
 async def lock(connection: Connection) -> None:
@@ -95,6 +109,68 @@ async def replace_rates(connection: Connection, rates: list[ConversionRate]) -> 
         [one.rate for one in rates],
         [one.valid_from for one in rates],
     )
+
+
+async def plan(connection: Connection, plan_id: str) -> PricedPlan | None:
+    """One plan with the units that price it; None if there is none."""
+    row = await connection.fetchrow(_QUERIES["plan"], plan_id)
+    if row is None:
+        return None
+    found = Plan(
+        id=row["id"], type=row["type"], name=row["name"], currency=row["currency"],
+        properties=json.loads(row["properties"]),
+    )  # fmt: skip
+    draft, published = ([BillingUnit(**unit) for unit in json.loads(row[part])] for part in ("draft", "published"))
+    return PricedPlan(found, row["service"], row["service_name"], draft, published)
+
+
+async def plan_values(connection: Connection, plan: Plan, organisations: Sequence[str]) -> PlanValues:
+    """What the plan, some organisations and all locations say."""
+    rows = await connection.fetch(_QUERIES["plan_said"], plan.id, list(organisations))
+    said: dict[str, dict[str, dict[str, str]]] = {"organisation": {}, "location": {}}
+    currencies: dict[str, str] = {}
+    for row in rows:
+        said[row["level"]][row["level_id"]] = json.loads(row["properties"])
+        if row["currency"] is not None:
+            currencies[f"{row['level']}:{row['level_id']}"] = row["currency"]
+    return PlanValues(plan.properties, said["organisation"], said["location"], plan.currency, currencies)
+
+
+async def overrides(
+    connection: Connection,
+    *,
+    within: str | None,
+    organisation: str | None = None,
+    plan_id: str | None = None,
+    after: tuple[str, str] = ("", ""),
+    limit: int,
+) -> list[Override]:
+    """What organisations say about plans, by plan and organisation."""
+    rows = await connection.fetch(_QUERIES["overrides_within"], within, organisation, plan_id, *after, limit)
+    return [
+        Override(
+            plan=row["plan"],
+            organisation=row["organisation"],
+            currency=row["currency"],
+            properties=json.loads(row["properties"]),
+        )
+        for row in rows
+    ]
+
+
+async def replace_override(connection: Connection, plan_id: str, organisation: str, wanted: Override | None) -> None:
+    """Make what an organisation says about a plan ``wanted``, and nothing else."""
+    await connection.execute(_QUERIES["clear_override"], plan_id, organisation)
+    if wanted is not None:
+        properties = _pairs(wanted.properties)
+        await connection.execute(
+            _QUERIES["put_override"], plan_id, "organisation", organisation, wanted.currency, *properties
+        )
+
+
+async def plans(connection: Connection, *, service: str | None, after: str, limit: int) -> list[dict[str, Any]]:
+    """Plans by id: id, service, type, name, currency."""
+    return [dict(row.items()) for row in await connection.fetch(_QUERIES["plans_after"], after, service, limit)]
 
 
 async def plan_owners(connection: Connection, plan_ids: list[str]) -> dict[str, str]:

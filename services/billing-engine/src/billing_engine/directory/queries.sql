@@ -168,8 +168,44 @@ DELETE FROM waiting_entity WHERE waits_for = ANY ($1::text[])
 RETURNING entity_key, entity, source_partition, source_offset
 
 -- name: waiting
--- What waits, oldest first.
-SELECT entity_key, waits_for, since FROM waiting_entity ORDER BY since, entity_key LIMIT $1
+-- What waits, oldest first, a page at a time.
+SELECT entity_key, waits_for, since FROM waiting_entity
+WHERE $1::timestamptz IS NULL OR (since, entity_key) > ($1, $2::text)
+ORDER BY since, entity_key LIMIT $3
+
+-- name: place
+-- An organisation's chain upwards and its location; nothing if it is not $2 or below it, or if $2 is gone.
+WITH RECURSIVE up (id, parent, depth) AS (
+    SELECT id, parent, 0 FROM organisation WHERE id = $1
+    UNION ALL
+    SELECT o.id, o.parent, up.depth + 1 FROM up JOIN organisation o ON o.id = up.parent WHERE up.depth < 1000
+)
+SELECT array_agg(id ORDER BY depth) AS chain, (SELECT location FROM organisation WHERE id = $1) AS location
+FROM up
+HAVING count(*) > 0
+   AND ($2::text IS NULL
+        OR $2 = ANY (array_agg(id)) AND EXISTS (SELECT FROM organisation o WHERE o.id = $2 AND o.removed_at IS NULL))
+
+-- name: locations_below
+-- Where an organisation and all below it are.
+WITH RECURSIVE below (id, location) AS (
+    SELECT id, location FROM organisation WHERE id = $1
+    UNION
+    SELECT o.id, o.location FROM below JOIN organisation o ON o.parent = below.id
+)
+SELECT DISTINCT location FROM below WHERE location IS NOT NULL
+
+-- name: organisations_within
+-- Organisations by id, a page at a time: all of them, or $1 and what is below it. What is above $1 is not told.
+WITH RECURSIVE below (id) AS (
+    SELECT id FROM organisation WHERE id = $1 AND removed_at IS NULL
+    UNION
+    SELECT o.id FROM below JOIN organisation o ON o.parent = below.id
+)
+SELECT o.id, o.type, CASE WHEN o.id = $1 THEN NULL ELSE o.parent END AS parent, o.name, o.currency, o.location
+FROM organisation o
+WHERE o.removed_at IS NULL AND o.id > $2 AND ($1::text IS NULL OR o.id IN (SELECT id FROM below))
+ORDER BY o.id LIMIT $3
 
 -- name: counts
 -- How many of each kind there are, for the status page.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
@@ -188,10 +189,30 @@ async def take_waiting_for(connection: Connection, parents: Sequence[str]) -> li
     return rows
 
 
-async def waiting(connection: Connection, limit: int) -> list[asyncpg.Record]:
-    """What waits: entity_key, waits_for, since; oldest first."""
-    rows: list[asyncpg.Record] = await connection.fetch(_QUERIES["waiting"], limit)
+async def waiting(connection: Connection, after: tuple[datetime, str] | None, limit: int) -> list[asyncpg.Record]:
+    """What waits: entity_key, waits_for, since; oldest first, from behind ``after`` on."""
+    since, key = after if after is not None else (None, None)
+    rows: list[asyncpg.Record] = await connection.fetch(_QUERIES["waiting"], since, key, limit)
     return rows
+
+
+async def place(connection: Connection, organisation: str, within: str | None) -> asyncpg.Record | None:
+    """The chain (ids upwards) and location of an organisation; None if it is not within ``within``."""
+    row: asyncpg.Record | None = await connection.fetchrow(_QUERIES["place"], organisation, within)
+    return row
+
+
+async def locations_below(connection: Connection, organisation: str) -> set[str]:
+    """The locations of an organisation and of all below it."""
+    return {row["location"] for row in await connection.fetch(_QUERIES["locations_below"], organisation)}
+
+
+async def organisations(
+    connection: Connection, within: str | None, after: str | None, limit: int
+) -> list[dict[str, Any]]:
+    """Organisations by id, those within ``within`` only if it is given."""
+    rows = await connection.fetch(_QUERIES["organisations_within"], within, after or "", limit)
+    return [dict(row.items()) for row in rows]
 
 
 async def counts(connection: Connection) -> dict[str, int]:

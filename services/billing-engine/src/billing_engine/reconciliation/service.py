@@ -6,6 +6,10 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
+from tallyport.messaging.unit_of_work import UnitOfWork
+
+from billing_engine.audit import service as audit
+from billing_engine.audit.model import Author, Change
 from billing_engine.reconciliation import store
 from billing_engine.reconciliation.model import Acknowledgement, Finding, Thresholds
 
@@ -26,6 +30,10 @@ async def reconcile(
     return [replace(one, acknowledged=said.get(one.id)) for one in found]
 
 
-async def acknowledge(connection: Any, finding_id: str, said: Acknowledgement) -> None:
+async def acknowledge(uow: UnitOfWork, finding_id: str, said: Acknowledgement) -> None:
     """Note that somebody has looked at a finding and why it may stay."""
-    await store.acknowledge(connection, finding_id, said)
+    await store.acknowledge(uow.connection, finding_id, said)
+    until = {"until": str(said.until) if said.until is not None else None}
+    await audit.record(
+        uow, Author(said.by, said.reason), [Change("acknowledged", f"finding:{finding_id}", None, until)]
+    )

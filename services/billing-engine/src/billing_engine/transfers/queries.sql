@@ -8,7 +8,8 @@ SELECT * FROM transfer WHERE batch_date = $1 ORDER BY revision DESC LIMIT 1
 
 -- name: transfers
 -- The newest revision of each of the latest dates.
-SELECT DISTINCT ON (batch_date) * FROM transfer ORDER BY batch_date DESC, revision DESC LIMIT $1
+SELECT DISTINCT ON (batch_date) * FROM transfer WHERE $1::date IS NULL OR batch_date < $1
+ORDER BY batch_date DESC, revision DESC LIMIT $2
 
 -- name: steps
 -- A transfer's steps.
@@ -315,6 +316,15 @@ ANALYZE work_unit, work_amount, work_view, work_customer, work_price_group, work
 -- name: customers_in_order
 -- The customers, as reports order them.
 SELECT customer_no FROM work_customer ORDER BY rank
+
+-- name: customers_within
+-- The customers of the working set that are an organisation or below it, as reports order them.
+WITH RECURSIVE below (id) AS (
+    SELECT id FROM organisation WHERE id = $1 AND removed_at IS NULL
+    UNION
+    SELECT o.id FROM below JOIN organisation o ON o.parent = below.id
+)
+SELECT w.customer_no FROM work_customer w JOIN below b ON b.id = w.id ORDER BY w.rank
 
 -- name: compute_lines
 -- The lines of the customers $1 as JSON, in parts of $2 lines, with what they sum up to. $3 is the usage day; $4 and $5 are
@@ -700,7 +710,10 @@ FROM batch_chunk WHERE batch_date = $1 AND revision = $2 ORDER BY sequence
 -- name: batches
 -- The finished batches of a period, newest revision of each date, for the chain.
 SELECT batch_date, revision, lines, chunks, sha256, previous_date, previous_revision, previous_sha256, totals
-FROM transfer WHERE state = 'done' AND batch_date BETWEEN $1 AND $2 ORDER BY batch_date, revision
+FROM transfer
+WHERE state = 'done' AND batch_date BETWEEN $1 AND $2
+  AND ($3::date IS NULL OR (batch_date, revision) > ($3, $4::integer))
+ORDER BY batch_date, revision LIMIT $5
 
 -- name: batch
 -- One finished revision.

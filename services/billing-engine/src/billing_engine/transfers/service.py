@@ -16,6 +16,8 @@ from tallyport.messaging.record import Event
 from tallyport.messaging.unit_of_work import UnitOfWork
 
 from billing_engine.adjustments.service import withdrawn_since
+from billing_engine.audit import service as audit
+from billing_engine.audit.model import ENGINE, Author, Change
 from billing_engine.billing_views.model import Dates
 from billing_engine.transfers import store
 from billing_engine.transfers.corrections import store as late_store
@@ -75,7 +77,7 @@ class TransferService:
         batch_date = batch_date or self.today()
         return Dates(batch_date, batch_date - timedelta(days=self._usage_day_offset))
 
-    async def begin(self, batch_date: date | None, *, by: str) -> Transfer:
+    async def begin(self, batch_date: date | None, *, by: str, why: str = "") -> Transfer:
         """Begin a transfer: of a date that has none, or a new revision of today's.
 
         A date that was missed is computed from the state as it was when its batch was due. Before anything was known
@@ -107,6 +109,7 @@ class TransferService:
             )
             uow.after_commit(self._on_begun)
             created = await store.newest(uow.connection, wanted)
+            await _note(uow, "begun", None, created, Author(by, why))
         assert created is not None  # noqa: S101 - it was entered in this transaction
         return created
 
@@ -117,7 +120,9 @@ class TransferService:
         begins = await store.knowledge_begins(connection)
         return due if begins is not None and begins <= due else None
 
-    async def resume(self, batch_date: date | None, step: Step | None) -> Transfer:
+    async def resume(
+        self, batch_date: date | None, step: Step | None, *, by: str = ENGINE.name, why: str = ""
+    ) -> Transfer:
         """Let a failed transfer go on, from ``step`` or from where it failed.
 
         Raises:
@@ -146,10 +151,11 @@ class TransferService:
             await store.resume(uow.connection, newest, start)
             uow.after_commit(self._on_begun)
             resumed = await store.newest(uow.connection, wanted)
+            await _note(uow, "resumed", newest, resumed, Author(by, why))
         assert resumed is not None  # noqa: S101 - it was there a moment ago
         return resumed
 
-    async def cancel(self, batch_date: date | None, *, by: str) -> Transfer:
+    async def cancel(self, batch_date: date | None, *, by: str, why: str = "") -> Transfer:
         """Stop a transfer whose lines are not announced yet; it can be resumed, or begun anew.
 
         Raises:
@@ -167,6 +173,7 @@ class TransferService:
             state = TransferState(batch_date=wanted, revision=newest.revision, state="failed", reason=reason)
             uow.publish(TOPIC, key=str(wanted), data=state)
             cancelled = await store.newest(uow.connection, wanted)
+            await _note(uow, "cancelled", newest, cancelled, Author(by, why))
         assert cancelled is not None  # noqa: S101 - it was there a moment ago
         return cancelled
 
@@ -190,6 +197,16 @@ class TransferService:
                 uow.connection, word.batch_date, word.revision, Step.AWAIT_WAREHOUSE, rows=word.lines, at=uow.now()
             )
             await store.complete(uow.connection, word.batch_date, word.revision)
+
+
+async def _note(uow: UnitOfWork, action: str, before: Transfer | None, after: Transfer | None, author: Author) -> None:
+    def said(transfer: Transfer | None) -> dict[str, Any] | None:
+        if transfer is None:
+            return None
+        return {"revision": transfer.revision, "state": transfer.state, "step": transfer.step.value}
+
+    day = after.batch_date if after is not None else None
+    await audit.record(uow, author, [Change(action, f"transfer:{day}", said(before), said(after))])
 
 
 async def replace(uow: UnitOfWork, transfer: Transfer) -> bool:

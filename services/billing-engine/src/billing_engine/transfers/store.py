@@ -87,9 +87,9 @@ async def newest(connection: Connection, batch_date: date) -> Transfer | None:
     return _transfer(row, await connection.fetch(_QUERIES["steps"], batch_date, row["revision"]))
 
 
-async def latest(connection: Connection, limit: int) -> list[Transfer]:
-    """The newest revision of each of the latest dates."""
-    rows = await connection.fetch(_QUERIES["transfers"], limit)
+async def latest(connection: Connection, limit: int, before: date | None = None) -> list[Transfer]:
+    """The newest revision of each of the latest dates, or of those before one."""
+    rows = await connection.fetch(_QUERIES["transfers"], before, limit)
     return [
         _transfer(row, await connection.fetch(_QUERIES["steps"], row["batch_date"], row["revision"])) for row in rows
     ]
@@ -281,6 +281,11 @@ async def fill_units(connection: Connection, schemas: Schemas, usage_day: date) 
     await connection.execute(_QUERIES["fill_work_amount"], json.dumps(amounts))
 
 
+async def customers_within(connection: Connection, organisation: str) -> list[int]:
+    """The customers of the working set that are an organisation or below it, in order."""
+    return [row["customer_no"] for row in await connection.fetch(_QUERIES["customers_within"], organisation)]
+
+
 async def compute_lines(
     connection: Connection, *, customers: Sequence[int], rows_per_part: int, usage_day: date
 ) -> Lines:
@@ -371,9 +376,12 @@ async def recomputed_hashes(connection: Connection, batch_date: date, revision: 
     ]
 
 
-async def batches(connection: Connection, first: date, last: date) -> list[dict[str, Any]]:
-    """The finished revisions of a period (both dates inclusive)."""
-    return [dict(row.items()) for row in await connection.fetch(_QUERIES["batches"], first, last)]
+async def batches(
+    connection: Connection, first: date, last: date, *, after: tuple[date, int] | None = None, limit: int
+) -> list[dict[str, Any]]:
+    """The finished revisions of a period (both dates inclusive), from behind ``after`` on."""
+    behind = after if after is not None else (None, None)
+    return [dict(row.items()) for row in await connection.fetch(_QUERIES["batches"], first, last, *behind, limit)]
 
 
 async def batch(connection: Connection, batch_date: date, revision: int) -> dict[str, Any] | None:

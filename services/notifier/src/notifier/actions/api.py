@@ -155,7 +155,7 @@ def answer_router(unit_of_work: UnitOfWorkFactory, gate: Gate) -> APIRouter:
     async def answer(
         confirmation_id: str,
         said: Answer,
-        who: Annotated[Principal, Depends(require(Role.CUSTOMER_ADMINISTRATOR))],
+        who: Annotated[Principal, Depends(require(Role.CUSTOMER_ADMINISTRATOR, bounded=True))],
     ) -> dict[str, Any]:
         """Confirm or decline; it counts once. If the price has moved, the new question's id comes back."""
         try:

@@ -18,7 +18,7 @@ def confirmations_router(pool: asyncpg.Pool[asyncpg.Record]) -> APIRouter:
 
     @router.get("")
     async def listing(
-        who: Annotated[Principal, Depends(require(Role.VIEWER, Role.CUSTOMER_ADMINISTRATOR))],
+        who: Annotated[Principal, Depends(require(Role.VIEWER, Role.CUSTOMER_ADMINISTRATOR, bounded=True))],
         state: str | None = None,
         customer: str | None = None,
         limit: int = 100,

@@ -24,8 +24,8 @@ from report_builder.artifacts.service import ArtifactStore
 from report_builder.reports.model import Part, RefusedRequestError, RepeatedRequestError, Report, UnknownReportError
 from report_builder.reports.service import ReportService
 
-Viewer = Annotated[Principal, Depends(require(Role.VIEWER, Role.CUSTOMER_ADMINISTRATOR, Role.SERVICE))]
-Requester = Annotated[Principal, Depends(require(Role.CUSTOMER_ADMINISTRATOR, Role.SERVICE))]
+Viewer = Annotated[Principal, Depends(require(Role.VIEWER, Role.CUSTOMER_ADMINISTRATOR, Role.SERVICE, bounded=True))]
+Requester = Annotated[Principal, Depends(require(Role.CUSTOMER_ADMINISTRATOR, Role.SERVICE, bounded=True))]
 
 MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -138,7 +138,7 @@ def reports_router(
 
     @router.get("/{report_id}")
     async def one(report_id: str, who: Viewer) -> dict[str, Any]:
-        """One report."""
+        """One report: how far it is, its parts and the batches it was made of."""
         return _view(await _find(service, report_id, who))
 
     @router.get("/{report_id}/parts/{number}")
