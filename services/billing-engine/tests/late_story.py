@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 from billing_engine.billing_units.model import view_works
@@ -27,6 +27,7 @@ class Story:
 
     def __init__(self, bench: Bench, catalog: dict[str, Any], first: date | None = None) -> None:
         number = next(_NUMBERS)
+        self.above = ["shop"]
         self.bench = bench
         self.catalog = catalog
         self.customer = f"late-{number}"
@@ -42,8 +43,10 @@ class Story:
         bench = self.bench
         await bench.directory(
             {"kind": "organisation", "id": "top", "type": "service_provider", "name": "Top", "currency": "EUR"},
-            {"kind": "organisation", "id": "shop", "type": "value_added_reseller", "parent": "top", "name": "Shop"},
-            {"kind": "organisation", "id": self.customer, "type": "customer", "parent": "shop", "name": 'Late "&"'},
+            *({"kind": "organisation", "id": one, "type": "value_added_reseller", "parent": parent, "name": one}
+              for parent, one in pairwise(["top", *self.above])),
+            {"kind": "organisation", "id": self.customer, "type": "customer", "parent": ["top", *self.above][-1],
+             "name": 'Late "&"'},
             {"kind": "service_instance", "id": f"{self.customer}-s", "customer": self.customer, "service": "S",
              "plan": "S-C", "status": "Provisioned"},
             *({"kind": "subscription", "id": self.user(name), "instance": f"{self.customer}-s", "plan": "S-U",
@@ -92,12 +95,13 @@ def sums_of(*batches: Lines, measured_on: date) -> Sums:
 
 
 def added_up(lines: Iterable[dict[str, Any]]) -> Sums:
-    """By unit and object: quantity, total, what the reseller pays and what the provider pays."""
+    """By unit and object: quantity, total, what the provider pays, and what each reseller below it does."""
     found: Sums = {}
     for line in lines:
-        numbers = [Decimal(line[name]) for name in ("quantity", "total", "level_totals", "cost_total")]
-        before = found.get((line["unit"], line["object_id"]), (0, 0, 0, 0))
-        found[line["unit"], line["object_id"]] = tuple(a + b for a, b in zip(before, numbers, strict=True))
+        numbers = [line["quantity"], line["total"], line["cost_total"], *line["level_totals"].split()]
+        before = found.get((line["unit"], line["object_id"]), (0,) * len(numbers))
+        added = (a + Decimal(b) for a, b in zip(before, numbers, strict=True))
+        found[line["unit"], line["object_id"]] = tuple(added)
     return found
 
 
