@@ -16,7 +16,9 @@ NOTHING: Mapping[str, str] = {}
 
 
 def argv(folder: DataFolder, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "tallyport_local", *arguments, "--data", str(folder.root)]
+    options = arguments.index("--") if "--" in arguments else len(arguments)
+    folder_option = ("--data", str(folder.root))
+    return [sys.executable, "-m", "tallyport_local", *arguments[:options], *folder_option, *arguments[options:]]
 
 
 def environment(env: Mapping[str, str] = NOTHING) -> dict[str, str]:

@@ -306,6 +306,68 @@ def test_logs_are_followed_until_ctrl_c(operated: Operated) -> None:
     log.unlink()
 
 
+# ---- late usage, adjustments, explanations
+
+
+def test_usage_that_came_late_waits_and_says_so(operated: Operated) -> None:
+    operated.tallyport("transfer", "execute")
+    assert _late(operated)["waiting"] == 0
+    rows = [f"{name},DiskUsageMB,{YESTERDAY},{value}" for name, value in (("ann", "4.5"), ("bob", "2"))]
+    file = operated.written("late.csv", "object_id,counter,day,value", *rows)
+    operated.tallyport("usage", "import", file, "--source", "late")
+    assert _late(operated) == {"waiting": 2, "batches": 1, "oldest_batch": str(TODAY)}
+    assert operated.json("transfer", "status", "--date", str(TODAY))["late_waiting"] == 2
+    assert f"2 values wait for the next batch, the oldest of batch {TODAY}" in operated.tallyport("status")
+    assert "late usage: 2 values wait for the next batch" in operated.tallyport("transfer", "status")
+
+
+def _late(operated: Operated) -> dict[str, Any]:
+    parts = {part["name"]: part for part in operated.json("status")["parts"]}
+    found: dict[str, Any] = parts[ENGINE]["late_usage"]
+    return found
+
+
+def _create(operated: Operated, customer: str, amount: str, currency: str, code: int = 0) -> str:
+    said = ("--description", "Outage", "--reason", "goodwill", "--", customer, amount, currency)
+    return operated.tallyport("adjustment", "create", *said, code=code)
+
+
+def test_adjustments_by_command(operated: Operated) -> None:
+    created = _create(operated, "acme", "-0.50", "EUR")
+    assert "adjustment 1: -0.50 EUR for acme, approved (goodwill: Outage; by operator)" in created
+    _create(operated, "acme", "3", "EUR")
+    assert "withdrawn" in operated.tallyport("adjustment", "withdraw", "2")
+    assert "there is no customer 'nobody'" in _create(operated, "nobody", "1", "EUR", code=2)
+    assert "currency" in _create(operated, "acme", "1", "euro", code=2)
+    assert "amount" in _create(operated, "acme", "much", "EUR", code=2)
+    assert "0.505 has more than the 2 decimals of EUR" in _create(operated, "acme", "0.505", "EUR", code=1)
+    assert "adjustment 1 is approved" in operated.tallyport("adjustment", "approve", "1", code=1)
+    assert "adjustment 2 is withdrawn" in operated.tallyport("adjustment", "withdraw", "2", code=1)
+    for verb in ("approve", "withdraw"):
+        assert "99" in operated.tallyport("adjustment", verb, "99", code=2)
+    operated.tallyport("transfer", "execute")
+    assert f"adjustment 1 is billed with {TODAY}" in operated.tallyport("adjustment", "withdraw", "1", code=1)
+    listed = operated.json("adjustment", "list", "--customer", "acme")
+    assert [(one["id"], one["amount"], one["state"], one["batch_date"]) for one in listed] == [
+        (2, "3", "withdrawn", None),
+        (1, "-0.50", "billed", str(TODAY)),
+    ]
+    assert "Outage" in operated.tallyport("adjustment", "list")
+    assert operated.json("adjustment", "list", "--customer", "nobody") == []
+
+
+def test_a_line_is_explained_by_command(operated: Operated) -> None:
+    said = operated.tallyport("explain", f"{TODAY}/acme/he-mb/ann")
+    for part in ("x 0.50 =", "rule      HE version 1, unit he-mb", "measured  DiskUsageMB", "price     price_per_mb"):
+        assert part in said
+    (adjusted,) = operated.json("explain", f"{TODAY}/acme/adjustment/adjustment-1")
+    assert (adjusted["line"]["total"], adjusted["adjustment"]["author"]) == ("-0.50", "operator")
+    assert "is not DATE/CUSTOMER/UNIT/OBJECT" in operated.tallyport("explain", f"{TODAY}/acme", code=2)
+    assert "has no line of customer 'acme'" in operated.tallyport("explain", f"{TODAY}/acme/he-mb/nobody", code=2)
+    assert "no finished batch" in operated.tallyport("explain", "2001-01-01/acme/he-mb/ann", code=2)
+    operated.tallyport("explain", "yesterday/acme/he-mb/ann", code=2)
+
+
 # ---- the end of the day
 
 

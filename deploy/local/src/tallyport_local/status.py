@@ -40,6 +40,14 @@ class Outbox(_Model):
     oldest_seconds: float | None = None
 
 
+class LateUsage(_Model):
+    """What came after its batch was frozen and waits for the next batch: values, of how many batches, since which."""
+
+    waiting: int = 0
+    batches: int = 0
+    oldest_batch: str | None = None
+
+
 class ServiceStatus(_Model):
     """The body of ``GET /v1/status``; fields of single services are ignored here."""
 
@@ -47,6 +55,7 @@ class ServiceStatus(_Model):
     reasons: list[str] = Field(default_factory=list)
     consumers: list[Consumer] = Field(default_factory=list)
     outbox: Outbox | None = None
+    late_usage: LateUsage | None = None
 
 
 class PartOverview(_Model):
@@ -59,6 +68,7 @@ class PartOverview(_Model):
     restarts: int = 0
     reasons: list[str] = Field(default_factory=list)
     outbox: Outbox | None = None
+    late_usage: LateUsage | None = None
 
 
 class Batch(_Model):
@@ -112,10 +122,8 @@ def _service(name: str, part: PartState, token: str) -> tuple[PartOverview, list
         return PartOverview.model_validate(seen | {"health": "unreachable", "reasons": [reason]}), []
     health = "ready" if status.ready else "unready"
     consumers = [consumer.model_copy(update={"service": name}) for consumer in status.consumers]
-    overview = PartOverview.model_validate(
-        seen | {"health": health, "reasons": status.reasons, "outbox": status.outbox and status.outbox.model_dump()}
-    )
-    return overview, consumers
+    overview = PartOverview.model_validate(seen | {"health": health, "reasons": status.reasons})
+    return overview.model_copy(update={"outbox": status.outbox, "late_usage": status.late_usage}), consumers
 
 
 def _infrastructure(name: str, address: str | None, part: PartState | None) -> PartOverview:

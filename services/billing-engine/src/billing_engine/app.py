@@ -36,6 +36,7 @@ from billing_engine.directory.stream import directory_subscription
 from billing_engine.reconciliation.api import reconciliation_router
 from billing_engine.settings import BillingSettings, EngineSettings
 from billing_engine.transfers.api import batches_router, transfers_router
+from billing_engine.transfers.corrections import store as late_store
 from billing_engine.transfers.corrections.api import late_usage_router
 from billing_engine.transfers.corrections.service import Corrector
 from billing_engine.transfers.daily import DailyTransfers, Retention
@@ -72,6 +73,7 @@ class Engine:
         self._corrector = Corrector(
             lateness_days=settings.billing.lateness_days,
             customers_per_range=settings.billing.customers_per_range,
+            views=self.views,
         )
         self.runner = TransferRunner(
             pool=pool,
@@ -129,11 +131,15 @@ class Engine:
         return await self.messaging.reasons_not_ready()
 
     async def status(self) -> dict[str, Any]:
-        """Consumers, outbox, and what the directory and usage hold."""
+        """Consumers, outbox, what the directory and usage hold, and the late usage that waits for the next batch."""
         async with self._pool.acquire() as connection:
             counts = await directory_store.counts(connection)
             parked = await self.usage.parked_count(connection)
-        return {**await self.messaging.status(), "directory": counts, "parked_samples": parked}
+            waiting = await late_store.waiting(connection, self.too_late())
+        late = {"waiting": sum(waiting.values()), "batches": len(waiting), "oldest_batch": min(waiting, default=None)}
+        return {
+            **await self.messaging.status(), "directory": counts, "parked_samples": parked, "late_usage": late,
+        }  # fmt: skip
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -175,7 +181,7 @@ def application(
     )
     app.include_router(billing_views_router(pool, unit_of_work, engine.transfers.dates, engine.views))
     app.include_router(directory_router(pool))
-    app.include_router(transfers_router(pool, engine.transfers))
+    app.include_router(transfers_router(pool, engine.transfers, engine.too_late))
     app.include_router(batches_router(pool))
     app.include_router(audit_router(pool))
     app.include_router(reconciliation_router(pool, unit_of_work, engine.transfers.dates, engine.transfers.today))

@@ -14,12 +14,19 @@ LINE_COLUMNS: Final = (
     "stock_code", "unit_code", "quantity", "sales_price", "cost_price", "total", "currency", "flags",
     "quantity_source", "price_source", "level_prices", "level_totals", "cost_total",
 )  # fmt: skip
-"""A line as it travels: every value a JSON string or null, in this order. ``corrects`` is the date a correction is
-about; ``flags`` are separated by spaces; ``quantity_source`` is ``status:<value>``, ``counter:<name>:<day>``
-or ``view:<name>:<version>``;
-``price_source`` is ``plan``, ``location:<id>`` or ``organisation:<id>``. A line whose price model has no single unit
-price has no ``sales_price``, and its source is ``<model>:<sources of its numbers>``, ``unit`` being one of them.
-A source may be followed by ``converted:<from>><to>:<rate>:<valid from>``.
+"""A line as it travels: every value a JSON string or null, in this order.
+
+``kind`` is ``line``, ``correction`` (the difference that late usage makes to a line of the batch of ``corrects``, a
+date) or ``adjustment`` (an amount entered by hand, whose ``plan_type`` and ``unit`` are ``adjustment`` and whose
+object is ``adjustment-<n>``). ``plan_type`` is else ``customer_plan``, ``user_plan`` or ``application``, and ``unit``
+a unit of the schema. ``flags`` are separated by spaces.
+
+``quantity_source`` is ``status:<value>``, ``counter:<name>:<day>`` (with ``:<from>-><to>`` where the value was
+converted), ``view:<name>:<version>`` or ``adjustment:<n>``. ``price_source`` is ``plan``, ``location:<id>`` or
+``organisation:<id>``. A line whose price model has no single unit price has no ``sales_price``, and its source is
+``<model>:<sources of its numbers>``, ``unit`` being one of them. A source may be followed by
+``converted:<from>><to>:<rate>:<valid from>``. That of an adjustment is ``author:<name>``, with ``approved:<name>``
+where a second person agreed.
 
 ``level_prices`` and ``level_totals`` are what the organisations between the root and the customer pay, the root's child
 first, separated by spaces: the prices and the rounded totals; ``-`` where a level has no price, which the flag

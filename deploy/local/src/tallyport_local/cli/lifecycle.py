@@ -126,6 +126,8 @@ def _print_overview(overview: Overview) -> None:
         batch = overview.last_batch
         colour = {"green": "green", "orange": "dark_orange"}.get(batch.light, "red")
         out.print(f"last batch {batch.batch_date} revision {batch.revision}: [{colour}]{batch.light}[/{colour}]")
+    for late in (part.late_usage for part in overview.parts if part.late_usage and part.late_usage.waiting):
+        out.print(f"late usage: {late.waiting} values wait for the next batch, the oldest of batch {late.oldest_batch}")
 
 
 @command(app, "logs")

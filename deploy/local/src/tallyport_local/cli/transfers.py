@@ -166,6 +166,8 @@ def transfer_status(
         out.print(f"{one['batch_date']} revision {one['revision']}: {_light(one)}  {_summary(one)}")
         if one.get("reason"):
             out.print(f"  {one['reason']}", markup=False)
+        if one.get("late_waiting"):
+            out.print(f"  late usage: {one['late_waiting']} values wait for the next batch")
         if batch_date is not None:
             for step in one.get("steps") or []:
                 out.print(_progress(step), markup=False)

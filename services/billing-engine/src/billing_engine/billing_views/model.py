@@ -100,6 +100,11 @@ class ViewWork:
     version: int | None
     column: str | None
 
+    @property
+    def source(self) -> str:
+        """What its lines name as the source of their quantity."""
+        return f"view:{self.view}:{self.version}"
+
 
 Row = tuple[str, str | None, str | None, str | None, Decimal | None]
 """Object id, plan id, description, name, quantity; no quantity: nothing was measured."""

@@ -123,10 +123,18 @@ async def clear_work(connection: Any) -> None:
     await store.clear_lines(connection)
 
 
-async def fill(runner: ViewRunner, lanes: Sequence[Any], works: Sequence[ViewWork], dates: Dates) -> None:
+async def export_snapshot(connection: Any) -> str:
+    """Let views see what this transaction sees, until it ends; not from within a savepoint, where it is refused."""
+    return await store.export_snapshot(connection)
+
+
+async def fill(
+    runner: ViewRunner, lanes: Sequence[Any], works: Sequence[ViewWork], dates: Dates, *, snapshot: str | None = None
+) -> None:
     """Run the views of some units on the snapshot of the first lane, and make their rows lines on every lane.
 
-    The lanes are transactions on one snapshot, with the tables that ``create_work`` makes.
+    The lanes are transactions on one snapshot, with the tables that ``create_work`` makes; ``snapshot`` is what
+    ``export_snapshot`` gave for it, if it did.
 
     Raises:
         ViewFailedError: a view does not give what it has to; nothing is billed by half of a view.
@@ -136,14 +144,35 @@ async def fill(runner: ViewRunner, lanes: Sequence[Any], works: Sequence[ViewWor
         if view is None:
             raise ViewFailedError(work.view, f"there is no version {work.version}")
         column = work.column or view.quantity_column
-        await _load(runner, lanes, work, sql=view.sql, quantity_column=column, dates=dates)
+        await _load(runner, lanes, work, sql=view.sql, quantity_column=column, dates=dates, snapshot=snapshot)
         for lane in lanes:
             await store.fill_lines(lane, work)
             await store.clear_rows(lane)
 
 
+async def fill_what_works(
+    runner: ViewRunner, lane: Any, works: Sequence[ViewWork], dates: Dates, *, snapshot: str
+) -> dict[ViewWork, str]:
+    """As ``fill`` on one lane, but a view that fails makes no lines; those units and why."""
+    failed: dict[ViewWork, str] = {}
+    for work in works:
+        try:
+            await fill(runner, [lane], [work], dates, snapshot=snapshot)
+        except ViewFailedError as error:
+            failed[work] = str(error)
+            await store.clear_rows(lane)
+    return failed
+
+
 async def _load(
-    runner: ViewRunner, lanes: Sequence[Any], work: ViewWork, *, sql: str, quantity_column: str, dates: Dates
+    runner: ViewRunner,
+    lanes: Sequence[Any],
+    work: ViewWork,
+    *,
+    sql: str,
+    quantity_column: str,
+    dates: Dates,
+    snapshot: str | None = None,
 ) -> int:
     """Run a view, keep its rows on every lane, and look at them."""
 
@@ -153,7 +182,7 @@ async def _load(
 
     first, *_ = lanes
     objects = await store.count_objects(first, work.service, work.subject)
-    snapshot = await store.export_snapshot(first)
+    snapshot = snapshot or await store.export_snapshot(first)
     rows = await runner.run(
         work.view, sql, quantity_column, snapshot=snapshot, dates=dates, max_rows=objects, take=take
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import Annotated, Any, Final
@@ -16,6 +17,7 @@ from tallyport.rest.paging import After, cursor_of, page, read_cursor
 from tallyport.rest.reasons import Reason
 
 from billing_engine.transfers import store
+from billing_engine.transfers.corrections import store as late_store
 from billing_engine.transfers.model import Transfer, TransferRefusedError
 from billing_engine.transfers.service import TransferService, verify
 from billing_engine.transfers.views import BatchView, ProofView, TransferRequest, TransferView
@@ -27,7 +29,7 @@ Viewer = Annotated[Principal, Depends(require(Role.VIEWER))]
 Administrator = Annotated[Principal, Depends(require(Role.PROVIDER_ADMINISTRATOR))]
 
 
-def _view(transfer: Transfer, now: datetime) -> TransferView:
+def _view(transfer: Transfer, now: datetime, late_waiting: int) -> TransferView:
     told: dict[str, Any] = {
         "batch_date": transfer.batch_date,
         "revision": transfer.revision,
@@ -42,24 +44,33 @@ def _view(transfer: Transfer, now: datetime) -> TransferView:
         "sha256": transfer.sha256,
         "reason": transfer.reason,
         "completeness": transfer.completeness,
+        "late_waiting": late_waiting,
     }
     return TransferView.model_validate(told)
 
 
-def transfers_router(pool: asyncpg.Pool[asyncpg.Record], service: TransferService) -> APIRouter:
-    """``/v1/transfers``."""
+async def _views(connection: Any, transfers: Sequence[Transfer], now: datetime, too_late: date) -> list[TransferView]:
+    waiting = await late_store.waiting(connection, too_late)
+    return [_view(one, now, waiting.get(one.batch_date, 0)) for one in transfers]
+
+
+def transfers_router(
+    pool: asyncpg.Pool[asyncpg.Record], service: TransferService, too_late: Callable[[], date]
+) -> APIRouter:
+    """``/v1/transfers``; ``late_waiting`` counts late values of batches after ``too_late`` that no batch has billed."""
     router = APIRouter(prefix="/v1", tags=["transfers"])
 
-    def view(transfer: Transfer) -> TransferView:
-        return _view(transfer, service.now())
+    async def view(transfer: Transfer) -> TransferView:
+        async with pool.acquire() as connection:
+            return (await _views(connection, [transfer], service.now(), too_late()))[0]
 
     @router.post("/transfers", status_code=202, responses=problems(409))
     async def begin(request: TransferRequest, who: Administrator, reason: Reason) -> TransferView:
         """Begin or resume; the answer comes at once, the light tells the rest."""
         try:
             if request.resume or request.from_step is not None:
-                return view(await service.resume(request.batch_date, request.from_step, by=who.name, why=reason))
-            return view(await service.begin(request.batch_date, by=who.name, why=reason))
+                return await view(await service.resume(request.batch_date, request.from_step, by=who.name, why=reason))
+            return await view(await service.begin(request.batch_date, by=who.name, why=reason))
         except TransferRefusedError as error:
             raise ProblemError(409, "The transfer may not begin", str(error)) from None
 
@@ -67,7 +78,7 @@ def transfers_router(pool: asyncpg.Pool[asyncpg.Record], service: TransferServic
     async def cancel(batch_date: date, who: Administrator, reason: Reason) -> TransferView:
         """Stop a transfer whose lines are not announced yet."""
         try:
-            return view(await service.cancel(batch_date, by=who.name, why=reason))
+            return await view(await service.cancel(batch_date, by=who.name, why=reason))
         except TransferRefusedError as error:
             raise ProblemError(409, "The transfer cannot be cancelled", str(error)) from None
 
@@ -79,8 +90,8 @@ def transfers_router(pool: asyncpg.Pool[asyncpg.Record], service: TransferServic
         some, cursor = min(max(limit, 1), 400), _dates(after)
         async with pool.acquire() as connection:
             found = await store.latest(connection, some + 1, before=cursor[0] if cursor is not None else None)
-        shown = page(request, response, found, some, lambda one: cursor_of(str(one.batch_date), one.revision))
-        return [view(one) for one in shown]
+            shown = page(request, response, found, some, lambda one: cursor_of(str(one.batch_date), one.revision))
+            return await _views(connection, shown, service.now(), too_late())
 
     @router.get("/transfers/{batch_date}", responses=problems(404, 422))
     async def one(batch_date: date, _: Viewer) -> TransferView:
@@ -89,7 +100,7 @@ def transfers_router(pool: asyncpg.Pool[asyncpg.Record], service: TransferServic
             transfer = await store.newest(connection, batch_date)
         if transfer is None:
             raise ProblemError(404, "Unknown transfer", f"there is no transfer of {batch_date}")
-        return view(transfer)
+        return await view(transfer)
 
     return router
 

@@ -67,6 +67,7 @@ class TransferView(BaseModel):
             "sha256": _SHA,
             "reason": None,
             "completeness": {"parked_samples": 0},
+            "late_waiting": 0,
         },
         extra="allow",
     )
@@ -84,6 +85,7 @@ class TransferView(BaseModel):
     sha256: str | None
     reason: str | None
     completeness: dict[str, Any]
+    late_waiting: int
 
 
 class BatchView(BaseModel):

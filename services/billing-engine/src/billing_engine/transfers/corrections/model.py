@@ -66,6 +66,26 @@ def read_lines(rows: str | bytes) -> list[Line]:
     return [Line(*row) for row in json.loads(f"[{text}]")]
 
 
+@dataclass(frozen=True, slots=True)
+class Views:
+    """What came of running a batch's views again.
+
+    ``compared`` are the sources whose lines can be compared, ``failed`` the services that have a view which failed.
+    """
+
+    compared: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What came late: by object, the counters; and the customer and service of each object that there was then."""
+
+    counters: Mapping[str, AbstractSet[str]]
+    places: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Found:
     """What came of some marks: correction lines, and how many marks no line was made of.
@@ -81,36 +101,70 @@ class Found:
 def corrections(
     corrects: date,
     usage_day: date,
-    marks: Mapping[str, AbstractSet[str]],
+    marks: Marks,
     *,
     frozen: Iterable[Line],
     billed: Iterable[Line],
     computed: Iterable[Line],
+    views: Views,
 ) -> Found:
     """What has to be billed besides what was ``frozen`` and ``billed``, for it all to be what is ``computed``.
 
-    ``marks`` are the counters, by object, of which something came late. Lines of anything else are left alone.
+    Lines that are measured are looked at where something came late for them. Nobody knows which samples a view has
+    read, so all its lines are, also those that it gives only now, or does not give any more.
     """
     found = Found()
-    then = {line.key: line for line in frozen if line.kind == "line"}
-    since: dict[Key, list[Line]] = {}
+    earlier: dict[Key, list[Line]] = {line.key: [line] for line in frozen if line.kind == "line"}
     for line in billed:
-        since.setdefault(line.key, []).append(line)
+        earlier.setdefault(line.key, []).append(line)
+    lines = list(computed)
+    given = {line.key for line in lines}
+    lines += [_nothing(said[0]) for key, said in earlier.items() if key not in given and _viewed(said[0], views)]
     seen: set[tuple[str, str]] = set()
-    for now in computed:
-        counter = _measured_by(now, marks.get(now.object_id, frozenset()), usage_day)
-        if counter is None:
-            continue
-        before = then.get(now.key)
-        if before is None:
-            continue
-        seen.add((now.object_id, counter))
-        if _rate(before) != _rate(now):
+    viewed: set[tuple[str, str]] = set()
+    for now in lines:
+        before = earlier.get(now.key, [])
+        if _viewed(now, views):
+            viewed.add((now.customer_id, now.service))
+        else:
+            counter = _measured_by(now, marks.counters.get(now.object_id, frozenset()), usage_day)
+            if counter is None or not before:
+                continue
+            seen.add((now.object_id, counter))
+        if before and _rate(before[0]) != _rate(now):
             found.unlike += 1
-        elif (correction := difference(before, since.get(now.key, ()), now, corrects)) is not None:
+        elif (correction := difference(before, now, corrects)) is not None:
             found.lines.append(correction)
-    found.without_line = sum(len(counters) for counters in marks.values()) - len(seen)
+    found.lines.sort(key=lambda line: line.customer_id)
+    found.without_line = _without_line(marks, seen, viewed, views)
     return found
+
+
+def _without_line(
+    marks: Marks, seen: AbstractSet[tuple[str, str]], viewed: AbstractSet[tuple[str, str]], views: Views
+) -> int:
+    """How many marks no line was compared for. One in a service whose view failed may be missing from the view's."""
+    count = 0
+    for object_id, counters in marks.counters.items():
+        place = marks.places.get(object_id)
+        if place is not None and place[1] in views.failed:
+            count += len(counters)
+        elif place not in viewed:
+            count += sum((object_id, counter) not in seen for counter in counters)
+    return count
+
+
+def _viewed(line: Line, views: Views) -> bool:
+    return line.quantity_source in views.compared
+
+
+def _nothing(line: Line) -> Line:
+    """The line, as if there were no quantity."""
+    levels = (
+        None if line.level_totals is None else " ".join("-" if one == "-" else "0" for one in line.level_totals.split())
+    )
+    cost = None if line.cost_total is None else "0"
+    return line._replace(quantity="0", total="0", level_totals=levels, cost_total=cost)
 
 
 def _measured_by(line: Line, counters: AbstractSet[str], usage_day: date) -> str | None:
@@ -127,15 +181,17 @@ def _rate(line: Line) -> tuple[str | None, ...]:
     return line.plan, line.currency, line.sales_price, line.cost_price, line.price_source
 
 
-def difference(before: Line, since: Sequence[Line], now: Line, corrects: date) -> Line | None:
-    """The correction line; None where quantity and total are what they should be."""
-    earlier = [before, *since]
+def difference(earlier: Sequence[Line], now: Line, corrects: date) -> Line | None:
+    """The correction line; None where quantity and total are what they should be.
+
+    It is about what was frozen first; about what is computed ``now`` where nothing was.
+    """
     quantity = _less(now.quantity, [line.quantity for line in earlier])
     total = _less(now.total, [line.total for line in earlier])
     if Decimal(quantity or 0) == 0 and Decimal(total or 0) == 0:
         return None
-    flags = [flag for flag in now.flags.split() if flag != "no_data"]
-    return before._replace(
+    flags = [flag for flag in now.flags.split() if flag not in {"no_data", LATE_FLAG}]
+    return (earlier[0] if earlier else now)._replace(
         kind="correction",
         corrects=corrects.isoformat(),
         quantity=quantity or "0",

@@ -77,6 +77,24 @@ FROM late_usage_of($1) l JOIN billable_object b USING (object_no) JOIN counter c
 WHERE l.state = 'open' AND l.batch_date = $2 AND l.customer_no = ANY ($3::int[])
 GROUP BY b.id
 
+-- name: places
+-- To which customer and service each of the objects $1 belongs, among the customers $2.
+WITH thing AS (
+    SELECT customer_no, id, service FROM service_instance WHERE customer_no = ANY ($2::int[]) AND removed_at IS NULL
+    UNION ALL
+    SELECT s.customer_no, s.id, i.service
+    FROM subscription s JOIN service_instance i ON i.customer_no = s.customer_no AND i.object_no = s.instance_no
+    WHERE s.customer_no = ANY ($2::int[]) AND s.removed_at IS NULL
+    UNION ALL
+    SELECT a.customer_no, a.id, i.service
+    FROM application a
+    JOIN subscription s ON s.customer_no = a.customer_no AND s.object_no = a.subscription_no
+    JOIN service_instance i ON i.customer_no = s.customer_no AND i.object_no = s.instance_no
+    WHERE a.customer_no = ANY ($2::int[]) AND a.removed_at IS NULL
+)
+SELECT t.id AS object_id, c.id AS customer_id, t.service FROM thing t JOIN work_customer c USING (customer_no)
+WHERE t.id = ANY ($1::text[])
+
 -- name: frozen_chunks
 -- The chunks of lines that can hold something of the customers $3. Ordinary lines are in the customers' order; what stands
 -- after them is about other dates.
@@ -106,6 +124,10 @@ ORDER BY c.batch_date, b.sequence
 -- name: chunk
 -- The frozen bytes of one chunk.
 SELECT rows FROM batch_chunk WHERE batch_date = $1 AND revision = $2 AND sequence = $3
+
+-- name: waiting
+-- How much is late for each batch after $1 and not settled yet: the next batch looks at it.
+SELECT batch_date, count(*) AS measured FROM late_usage_of(NULL) WHERE batch_date > $1 AND state = 'open' GROUP BY batch_date
 
 -- name: late_usage
 -- What is late, by day and batch, and what became of it; $1 is the newest date whose lines are not corrected any more.

@@ -9,13 +9,19 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from billing_engine.billing_units.model import view_works
+from billing_engine.billing_views import service as billing_views
+from billing_engine.billing_views.model import Dates
+from billing_engine.billing_views.running import ViewRunner
 from billing_engine.transfers import store as transfers
 from billing_engine.transfers.corrections import store
-from billing_engine.transfers.corrections.model import Found, Line, corrections, read_lines
+from billing_engine.transfers.corrections.model import Found, Line, Marks, Views, corrections, read_lines
 from billing_engine.transfers.corrections.store import OpenBatch
 from billing_engine.transfers.model import Transfer
 
 ROWS_PER_PART: Final = 2000
+MOST_REASONS: Final = 20
+REASON_CHARACTERS: Final = 300
 
 
 @dataclass(slots=True)
@@ -30,6 +36,7 @@ class Late:
     billed: int = 0
     not_billed: int = 0
     not_billed_days: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
 
     def set_aside(self, batch: OpenBatch, marks: int) -> None:
         """There was nothing to bill them by."""
@@ -37,11 +44,17 @@ class Late:
             self.not_billed += marks
             self.not_billed_days = sorted({*self.not_billed_days, str(batch.usage_day)})
 
+    def note_failures(self, batch: OpenBatch, views: Views) -> None:
+        """Views of the batch cannot say what late usage changes."""
+        self.reasons += [f"{batch.batch_date}: {reason}"[:REASON_CHARACTERS] for reason in views.reasons]
+
     def statement(self) -> dict[str, str | int | list[str]]:
         """As the batch's completeness statement says it."""
         said: dict[str, str | int | list[str]] = {"late_billed": self.billed, "late_not_billed": self.not_billed}
         if self.not_billed:
             said["late_not_billed_days"] = self.not_billed_days
+        if self.reasons:
+            said["late_not_billed_reasons"] = self.reasons[:MOST_REASONS]
         if self.deferred:
             said["late_deferred"] = "a transfer of another date was under way"
         return said
@@ -80,26 +93,13 @@ def parts_of(lines: Sequence[Line]) -> list[transfers.Part]:
     ]
 
 
-@asynccontextmanager
-async def _as_it_was(lane: Any, batch: OpenBatch) -> AsyncIterator[None]:
-    """Let ``lane`` see the present usage, and all else as ``batch`` did; and then what it saw before."""
-    past = lane.transaction()
-    await past.start()
-    try:
-        await lane.execute("DISCARD TEMP")
-        await transfers.travel_to(lane, batch.moment, batch.snapshot)
-        await transfers.prepare_work(lane, batch.usage_day)
-        yield
-    finally:
-        await past.rollback()
-
-
 class Corrector:
     """Corrects batches up to ``lateness_days`` back, ``customers_per_range`` customers at a time."""
 
-    def __init__(self, *, lateness_days: int, customers_per_range: int) -> None:
+    def __init__(self, *, lateness_days: int, customers_per_range: int, views: ViewRunner) -> None:
         self._lateness_days = lateness_days
         self._customers_per_range = customers_per_range
+        self._views = views
 
     async def take_over(self, lane: Any, connection: Any, transfer: Transfer) -> Late:
         """Note what ``lane`` sees as the state of ``transfer``, and take over what came late by then.
@@ -130,9 +130,11 @@ class Corrector:
         The batches are computed on ``lane``, whose working set comes back after each. What is billed already is read
         on ``reading``, because it may be newer than what ``lane`` sees.
         """
+        snapshot = await billing_views.export_snapshot(lane) if late.open else ""
         for batch in late.open:
-            async with _as_it_was(lane, batch):
-                work = _Comparison(lane, reading, transfer.batch_date, batch)
+            async with self._as_it_was(lane, batch, snapshot) as views:
+                late.note_failures(batch, views)
+                work = _Comparison(lane, reading, transfer.batch_date, batch, views)
                 customers = await store.customers_of(lane, batch.customers)
                 known = {number for number, _ in customers}
                 late.set_aside(batch, await work.count([one for one in batch.customers if one not in known]))
@@ -143,6 +145,30 @@ class Corrector:
                     if found.lines:
                         yield Corrections(batch.batch_date, found.lines)
 
+    @asynccontextmanager
+    async def _as_it_was(self, lane: Any, batch: OpenBatch, snapshot: str) -> AsyncIterator[Views]:
+        """Let ``lane`` see the present usage, and all else as ``batch`` did; and then what it saw before.
+
+        A view that fails on that state must not keep the present from being billed: it is left out, and said.
+        """
+        past = lane.transaction()
+        await past.start()
+        try:
+            await lane.execute("DISCARD TEMP")
+            await transfers.travel_to(lane, batch.moment, batch.snapshot)
+            await billing_views.create_work(lane)
+            await transfers.prepare_work(lane, batch.usage_day)
+            works = view_works(await transfers.published_schemas(lane))
+            dates = Dates(batch.batch_date, batch.usage_day, batch.moment)
+            failed = await billing_views.fill_what_works(self._views, lane, works, dates, snapshot=snapshot)
+            yield Views(
+                compared=frozenset({work.source for work in works} - {work.source for work in failed}),
+                failed=frozenset(work.service for work in failed),
+                reasons=tuple(failed.values()),
+            )
+        finally:
+            await past.rollback()
+
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
@@ -152,6 +178,7 @@ class _Comparison:
     reading: Any
     batch_date: date
     batch: OpenBatch
+    views: Views
 
     async def count(self, customers: Sequence[int]) -> int:
         """How much is late of customers."""
@@ -167,11 +194,14 @@ class _Comparison:
         )
         ids = list(customers.values())
         frozen = await store.frozen_lines(self.reading, batch.batch_date, batch.revision, ids)
+        compared = self.views.compared
+        has_views = compared or self.views.failed
         return corrections(
             batch.batch_date,
             batch.usage_day,
-            marks,
-            frozen=[line for line in frozen if line.object_id in marks],
+            Marks(marks, await store.places(self.past, list(marks), list(customers)) if has_views else {}),
+            frozen=[line for line in frozen if line.object_id in marks or line.quantity_source in compared],
             billed=await store.billed_lines(self.reading, self.batch_date, batch.batch_date, ids),
             computed=[line for part in computed.parts for line in read_lines(part.rows)],
+            views=self.views,
         )

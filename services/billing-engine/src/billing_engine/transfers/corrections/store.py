@@ -106,6 +106,14 @@ async def marks(
     return {row["object_id"]: frozenset(row["counters"]) for row in rows}
 
 
+async def places(
+    connection: Connection, objects: Sequence[str], customers: Sequence[int]
+) -> dict[str, tuple[str, str]]:
+    """The customer and the service of each of ``objects`` that there is."""
+    rows = await connection.fetch(_QUERIES["places"], list(objects), list(customers))
+    return {row["object_id"]: (row["customer_id"], row["service"]) for row in rows}
+
+
 async def frozen_lines(connection: Connection, batch_date: date, revision: int, customers: Sequence[str]) -> list[Line]:
     """The lines of ``customers`` in a frozen revision."""
     places = await connection.fetch(_QUERIES["frozen_chunks"], batch_date, revision, list(customers))
@@ -127,6 +135,13 @@ async def _lines(connection: Connection, places: Sequence[Any], customers: Seque
         rows = await connection.fetchval(_QUERIES["chunk"], *place)
         found += [line for line in read_lines(rows) if line.customer_id in wanted]
     return found
+
+
+async def waiting(connection: Connection, too_late: date) -> dict[date, int]:
+    """How many late values of each batch after ``too_late`` wait for the next batch; those before are not corrected."""
+    if not await anything_late(connection):
+        return {}
+    return {row["batch_date"]: row["measured"] for row in await connection.fetch(_QUERIES["waiting"], too_late)}
 
 
 async def late_usage(connection: Connection, too_late: date, since: date, limit: int) -> list[dict[str, Any]]:
