@@ -108,7 +108,8 @@ async def _measure(
         sums: list[Decimal] = []
 
         async def rate(sums: list[Decimal] = sums) -> None:
-            sums.append(await database.fetchval(statement))
+            # Not fetchval: it asks for one row, and of a limited result PostgreSQL computes nothing in parallel.
+            sums.extend(row["sum"] for row in await database.fetch(statement))
 
         ours.append(await timed(rate))
         seconds, total = await theirs(python, chosen.points)
