@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit, urlunsplit
 
 import commands
@@ -15,6 +16,16 @@ from tallyport_local.postgres.databases import roles_of
 from tallyport_local.recovery import remove_data
 from tallyport_local.state import DataFolder
 from tallyport_local.testing import DATABASES, Infrastructure, topics_under
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_are_heard() -> Iterator[None]:
+    """A shell's background job ignores Ctrl-C, and so would every command that the tests start from it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def _with_password(infrastructure: Infrastructure) -> str:
