@@ -68,7 +68,7 @@ class Engine:
         self.messaging = MessagingRuntime(
             service=SERVICE, kafka=settings.kafka, database=settings.database, pool=pool, clock=clock, registry=registry
         )
-        self.usage = UsageService(pool, self.messaging.sources)
+        self.usage = UsageService(pool, self.messaging.sources, keep_days=settings.billing.keep_usage_days)
         self.views = ViewRunner(settings.views_database)
         self._corrector = Corrector(
             lateness_days=settings.billing.lateness_days,

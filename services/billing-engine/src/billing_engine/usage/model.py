@@ -93,9 +93,14 @@ class DayWindow:
     latest: date
 
     @classmethod
-    def around(cls, today: date) -> DayWindow:
-        """From 400 days back to 2 days ahead, which leaves room for every time zone."""
-        return cls(today - timedelta(days=EARLIEST_DAYS_BACK), today + timedelta(days=LATEST_DAYS_AHEAD))
+    def around(cls, today: date, keep_days: int = EARLIEST_DAYS_BACK) -> DayWindow:
+        """From 400 days back to 2 days ahead, which leaves room for every time zone.
+
+        Samples that are kept for fewer days than that are not taken in when they are older: they would be let go at
+        the next hour, and nobody would hear of it.
+        """
+        back = min(keep_days, EARLIEST_DAYS_BACK)
+        return cls(today - timedelta(days=back), today + timedelta(days=LATEST_DAYS_AHEAD))
 
     def why_not(self, day: date) -> str | None:
         """Why a sample of ``day`` is not taken in, with the window; None if it is."""

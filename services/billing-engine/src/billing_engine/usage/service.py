@@ -19,7 +19,7 @@ from tallyport.messaging.record import Record, UnusableRecordError
 from tallyport.messaging.unit_of_work import UnitOfWork
 
 from billing_engine.usage import store
-from billing_engine.usage.model import Chunk, DayWindow, are_plain, decode, read_thoroughly
+from billing_engine.usage.model import EARLIEST_DAYS_BACK, Chunk, DayWindow, are_plain, decode, read_thoroughly
 
 MAX_KNOWN_OBJECTS: Final = 5_000_000
 """Entries of the id dictionary before it starts afresh; a million take about 120 MB."""
@@ -41,8 +41,11 @@ class UsageService:
     a tenth of joining text ids there. An object's key never changes, so an entry cannot become wrong.
     """
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], sources: SourceNumbers) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool[asyncpg.Record], sources: SourceNumbers, *, keep_days: int = EARLIEST_DAYS_BACK
+    ) -> None:
         self._pool = pool
+        self._keep_days = keep_days
         self._sources = sources
         self._keys: dict[str, int] = {}
         self._counters: dict[str, int] = {}
@@ -117,7 +120,7 @@ class UsageService:
         uow.applied_events += len(fresh)
 
     def _in_window(self, uow: UnitOfWork, readings: Sequence[Reading]) -> Sequence[Reading]:
-        window = DayWindow.around(uow.now().date())
+        window = DayWindow.around(uow.now().date(), self._keep_days)
         wrong = {day: reason for day in {one.chunk.day for one in readings} if (reason := window.why_not(day))}
         if not wrong:
             return readings
