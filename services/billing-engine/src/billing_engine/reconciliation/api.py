@@ -70,15 +70,17 @@ class ReconciliationView(BaseModel):
                         {
                             "id": "0f1132abf062f74d",
                             "kind": "allocation_below_use",
-                            "message": "12 users have a plan of which 10 are allocated",
-                            "facts": {"allocated": 10, "used": 12},
+                            "message": "acme has 10 of HE-GOLD (HE) and uses 12",
+                            "facts": {
+                                "customer": "acme", "service": "HE", "plan": "HE-GOLD", "allocated": 10, "used": 12,
+                            },
                             "acknowledged": None,
                         }
                     ],
                 }
             ]
         }
-    )
+    )  # fmt: skip
 
     batch_date: date
     usage_day: date

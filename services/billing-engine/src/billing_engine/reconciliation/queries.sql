@@ -60,7 +60,7 @@ ORDER BY batch_date DESC, revision DESC LIMIT 2
 
 -- name: totals_that_moved
 -- Customers whose total differs between the batches ($1, $2) and ($3, $4) by more than $5 per cent and by more than $6 in
--- the currency; $7 and $8 are the places of the customer, the currency and the total in a frozen line, from 0.
+-- the currency; $7 to $9 are the places of the customer, the currency and the total in a frozen line, from 0.
 WITH line AS (
     SELECT c.batch_date, r ->> $7::int AS customer, r ->> $8::int AS currency, (r ->> $9::int)::numeric AS total
     FROM batch_chunk c
