@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ STEADY_AFTER_SECONDS: Final = 30.0
 DEATHS_BEFORE_FIRST_READY: Final = 3
 STOP_PATIENCE_SECONDS: Final = 12.0
 _PROBE_SECONDS: Final = 0.1
+
+log = logging.getLogger(__name__)
 
 
 class PartFailedError(OperationFailedError):
@@ -62,7 +65,7 @@ class Part:
         self._deaths = 0
         self._unwanted.clear()
         await self._set("starting")
-        self._task = asyncio.create_task(self._supervise(), name=f"supervise {self.name}")
+        self._task = asyncio.create_task(self._supervise_or_fail(), name=f"supervise {self.name}")
 
     async def wait_ready(self, timeout_seconds: float) -> None:
         """Until it is ready.
@@ -107,6 +110,14 @@ class Part:
         if task:
             await task
         await self._set("stopped")
+
+    async def _supervise_or_fail(self) -> None:
+        try:
+            await self._supervise()
+        except Exception as error:
+            # a fault of this program's own: whoever waits for the part hears of it instead of waiting on
+            log.exception("the supervision of %s failed", self.name)
+            await self._set("failed", f"{type(error).__name__}: {error}")
 
     async def _supervise(self) -> None:
         """Run it until it is not wanted any more."""

@@ -89,7 +89,7 @@ class Surroundings:
         env = self._base() | {
             "TALLYPORT_HTTP__HOST": "127.0.0.1",
             "TALLYPORT_HTTP__PORT": str(port),
-            "TALLYPORT_HTTP__TOKENS_FILE": str(self.folder.tokens_file()),
+            "TALLYPORT_HTTP__TOKENS_FILE": str(self.folder.tokens_file),
         }
         if service.database:
             env |= self._database(service.database, service.database)

@@ -137,8 +137,9 @@ class Stack:
         self._save()
 
     def recover(self) -> None:
-        """Take over what an earlier run left: its ports; processes that still run are ended, by identity."""
+        """Take over what an earlier run left: its ports and tokens; processes that still run are ended, by identity."""
         self.folder.create()
+        self.folder.write_tokens()
         old = self.folder.read_state()
         self.state = State(ports=old.ports, supervisor=Identity.of(os.getpid()))
         end_leftovers(old)

@@ -8,11 +8,12 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from random import SystemRandom
+from tempfile import mkstemp
 from typing import Final, Literal
 
 from pydantic import BaseModel, Field, ValidationError
@@ -116,33 +117,45 @@ class DataFolder:
         temporary.replace(self.state_file)
 
     def secret_file(self, name: str) -> Path:
-        """The file with a secret, generated when it is not there yet."""
+        """The file with a secret, generated when it is not there yet: whoever is first, all get the same."""
         file = self.secrets / name
         if not file.exists():
-            self._write_secret(file, secrets.token_urlsafe(32))
+            with self._written(file, secrets.token_urlsafe(32)) as temporary, suppress(FileExistsError):
+                file.hardlink_to(temporary)
         return file
 
     def secret(self, name: str) -> str:
         """The secret itself."""
         return self.secret_file(name).read_text(encoding="utf-8").strip()
 
+    @property
     def tokens_file(self) -> Path:
-        """The tokens the services accept, as hashes: the operator's, and those that somebody entered beside it."""
+        """The tokens the services accept; complete once ``write_tokens`` was called."""
+        return self.secrets / "tokens.json"
+
+    def write_tokens(self) -> None:
+        """Enter the operator's token, as a hash, beside those that somebody else entered.
+
+        The supervisor does so once, before any service reads them.
+        """
         digest = sha256(self.secret("operator-token").encode()).hexdigest()
-        file = self.secrets / "tokens.json"
+        file = self.tokens_file
         known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
         others = [one for one in known if one.get("name") != "operator"]
         tokens = [{"name": "operator", "sha256": digest, "roles": ["provider_administrator"]}, *others]
-        self._write_secret(file, json.dumps(tokens, indent=1))
-        return file
+        with self._written(file, json.dumps(tokens, indent=1)) as temporary:
+            temporary.replace(file)
 
-    def _write_secret(self, file: Path, text: str) -> None:
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(f"{text}\n")
-        temporary.replace(file)
+    @contextmanager
+    def _written(self, file: Path, text: str) -> Iterator[Path]:
+        """The text in a file of its own beside ``file``, readable by the owner only; gone at the end if still there."""
+        descriptor, name = mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(f"{text}\n")
+            yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
