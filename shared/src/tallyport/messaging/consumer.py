@@ -35,7 +35,7 @@ POLLS_READ_AHEAD: Final = 2
 """Polls that are being applied or wait for it: one is not enough to keep both Python and PostgreSQL at work."""
 RECORDS_READ_AT_ONCE: Final = 250
 """A few milliseconds of work, so that whoever waits for the loop does not wait for a whole poll."""
-IDLE_WAIT_MS: Final = 10_000
+IDLE_WAIT_MS: Final = 20_000
 """How long an idle consumer and the broker wait for each other; a record that arrives ends it at once."""
 BUSY_WAIT_MS: Final = 250
 """How long they do while records come."""
