@@ -7,11 +7,16 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 import pytest_asyncio
+from face import face
+from report_builder.settings import ObjectStoreSettings
 from report_builder.warehouse import service
 from report_builder.warehouse.stream import ChunkLoader
 from tallyport.batch_hash import ChunkFact, batch_sha256
@@ -188,3 +193,19 @@ def units_of_work(pool: asyncpg.Pool[asyncpg.Record], clock: FixedClock) -> Unit
 @pytest.fixture(scope="module")
 def warehouse(pool: asyncpg.Pool[asyncpg.Record], units_of_work: UnitsOfWork) -> Warehouse:
     return Warehouse(pool, units_of_work)
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> ObjectStoreSettings:
+    return ObjectStoreSettings(url=(tmp_path / "objects").as_uri())
+
+
+@pytest.fixture
+def shown(
+    pool: asyncpg.Pool[asyncpg.Record],
+    units_of_work: UnitsOfWork,
+    report_database: ServiceDatabase,
+    objects: ObjectStoreSettings,
+) -> Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]:
+    """The HTTP face for some principals at the time of some clock."""
+    return partial(face, pool=pool, units_of_work=units_of_work, database=report_database, objects=objects)

@@ -18,8 +18,11 @@ from tallyport.postgres.migrations import Migration, read_migrations
 from tallyport.postgres.pool import open_pool
 
 from report_builder.artifacts.service import open_store
+from report_builder.downloads.api import downloads_router
+from report_builder.downloads.service import Downloads
 from report_builder.reports import store as report_store
 from report_builder.reports.api import reports_router
+from report_builder.reports.retention import Retention
 from report_builder.reports.service import ReportService
 from report_builder.reports.stream import reports_subscription
 from report_builder.reports.worker import ReportWorker
@@ -62,6 +65,21 @@ class ReportBuilder:
             objects=settings.object_store,
             max_attempts=settings.reports.max_attempts,
         )
+        self.downloads = Downloads(
+            pool=pool,
+            reports=self.reports,
+            objects=self.objects,
+            clock=clock,
+            key=settings.links.key(),
+            base_url=settings.links.public_url,
+        )
+        self._retention = Retention(
+            pool=pool,
+            objects=self.objects,
+            clock=clock,
+            days=settings.reports.keep_days,
+            days_by_kind=settings.reports.keep_days_by_kind,
+        )
         sources = self.messaging.sources
         self.messaging.subscribe([*warehouse_subscriptions(sources), reports_subscription(self.reports, sources)])
 
@@ -86,9 +104,11 @@ class ReportBuilder:
         await asyncio.to_thread(self.objects.sweep)
         async with self.messaging:
             tasks = [asyncio.create_task(self.worker.run(), name=f"reports-{n}") for n in range(self._loops)]
+            retention = asyncio.create_task(self._retention.run(), name="retention")
             try:
                 yield
             finally:
+                retention.cancel()
                 self.worker.stop()
                 _, late = await asyncio.wait(tasks, timeout=5)
                 for task in late:
@@ -101,7 +121,8 @@ def application(
     """The HTTP face."""
     app = service_app(SERVICE, tokens=tokens, registry=registry, health=builder, lifespan=builder.running)
     app.include_router(warehouse_router(pool))
-    app.include_router(reports_router(builder.reports, builder.messaging.unit_of_work, builder.objects))
+    app.include_router(reports_router(builder.reports, builder.messaging.unit_of_work))
+    app.include_router(downloads_router(builder.downloads))
     return app
 
 

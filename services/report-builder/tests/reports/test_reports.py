@@ -19,7 +19,7 @@ import xlrd
 from lxml import etree
 from report_builder.documents.xml_document import schema
 from report_builder.reports import store
-from report_builder.reports.model import RefusedRequestError, RepeatedRequestError, Report
+from report_builder.reports.model import Asker, RefusedRequestError, RepeatedRequestError, Report
 from report_builder.reports.service import ReportService
 from report_builder.reports.worker import ReportWorker
 from report_builder.settings import ObjectStoreSettings
@@ -28,6 +28,7 @@ from tallyport_local.testing import ServiceDatabase
 
 FRIDAY, SATURDAY, SUNDAY = date(2026, 11, 20), date(2026, 11, 21), date(2026, 11, 22)
 WAIT_SECONDS = 30
+PROVIDER = Asker("operator")
 
 
 def organisations() -> list[list[str | None]]:
@@ -61,11 +62,6 @@ async def loaded(warehouse: Any, make_batch: Any, make_line: Any) -> dict[date, 
 
 
 @pytest.fixture
-def objects(tmp_path: Path) -> ObjectStoreSettings:
-    return ObjectStoreSettings(url=(tmp_path / "objects").as_uri())
-
-
-@pytest.fixture
 def new_worker(
     pool: asyncpg.Pool[asyncpg.Record],
     units_of_work: Any,
@@ -94,10 +90,10 @@ def service(worker: ReportWorker) -> ReportService:
     return worker._service  # noqa: SLF001
 
 
-async def ask(service: ReportService, units_of_work: Any, clock: Any, **wanted: Any) -> str:
+async def ask(service: ReportService, units_of_work: Any, clock: Any, *, asker: Asker = PROVIDER, **wanted: Any) -> str:
     request = ReportRequest(**{"report_id": f"r-{wanted.get('format', 'csv')}", "format": "csv", **wanted})
     async with units_of_work("api") as uow:
-        await service.request(uow, request, asked_at=clock.now())
+        await service.request(uow, request, asked_at=clock.now(), asker=asker)
     return request.report_id
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from report_builder.artifacts.model import Artifact
-from report_builder.artifacts.store import ArtifactStore, open_store, staged
+from report_builder.artifacts.store import STORE_ERRORS, ArtifactStore, open_store, staged
 
-__all__ = ["ArtifactStore", "open_store", "put_with_manifest", "staged"]
+__all__ = ["STORE_ERRORS", "ArtifactStore", "open_store", "put_with_manifest", "staged"]
 
 
 def put_with_manifest(store: ArtifactStore, folder: str, name: str, file: Path, manifest: dict[str, Any]) -> Artifact:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,8 +16,10 @@ if TYPE_CHECKING:
 KINDS: Final = ("customer-detail",)
 LANGUAGES: Final = ("en",)
 MAX_DAYS: Final = 400
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
-ReportState = Literal["requested", "rendering", "ready", "failed"]
+ReportState = Literal["requested", "rendering", "ready", "failed", "cancelled"]
+FINISHED: Final = frozenset({"ready", "failed", "cancelled"})
 Facts = dict[str, str | int | list[str]]
 
 
@@ -28,7 +32,23 @@ class RepeatedRequestError(ValueError):
 
 
 class UnknownReportError(LookupError):
-    """There is no such report."""
+    """There is no such report, or the asker may not see it, which is the same to him."""
+
+
+class UnknownOrganisationError(LookupError):
+    """There is no such organisation at or below the asker's."""
+
+
+class FinishedReportError(ValueError):
+    """It is too late to cancel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks. ``organisation`` bounds what he may see: itself and what is below it; None is the provider."""
+
+    name: str
+    organisation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +100,9 @@ class Report:
     reason: str | None
     correlation_id: str | None
     requested_at: datetime
+    asker: Asker
+    visible_to: frozenset[str]
+    let_go_at: datetime | None
     parts: tuple[Part, ...] = ()
 
 
@@ -131,3 +154,21 @@ def completeness(missing: tuple[date, ...], batches: dict[date, dict[str, Any]])
         for name, value in sorted(statement.items()):
             facts[f"{day}.{name}"] = value
     return facts
+
+
+def visible_to(chains: Iterable[Sequence[str]]) -> frozenset[str]:
+    """Those at or above a report's organisation in every batch that knows it, given its chain upward in each."""
+    known = [frozenset(chain) for chain in chains if chain]
+    return frozenset.intersection(*known) if known else frozenset()
+
+
+def without_names(facts: Facts) -> Facts:
+    """The statement for readers of one part of the tree: how many, where it would name what may be others'."""
+    return {
+        name: len(value) if isinstance(value, list) and not _all_dates(value) else value
+        for name, value in facts.items()
+    }
+
+
+def _all_dates(values: list[str]) -> bool:
+    return all(_DATE.fullmatch(value) for value in values)

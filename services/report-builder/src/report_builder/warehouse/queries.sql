@@ -288,3 +288,20 @@ CROSS JOIN LATERAL (
 ) m
 GROUP BY below.sold_to, l.currency
 ORDER BY below.sold_to NULLS LAST, l.currency
+
+-- name: chains_upward
+-- For each of some batches ($1 dates, $2 revisions) the organisation $3 and those above it, in the tree as it froze it.
+WITH RECURSIVE up (batch_date, revision, id, parent) AS (
+    SELECT o.batch_date, o.revision, o.id, o.parent
+    FROM unnest($1::date[], $2::integer[]) AS b (batch_date, revision)
+    JOIN batch_organisation o ON o.batch_date = b.batch_date AND o.revision = b.revision AND o.id = $3
+    UNION
+    SELECT o.batch_date, o.revision, o.id, o.parent
+    FROM up
+    JOIN batch_organisation o ON o.batch_date = up.batch_date AND o.revision = up.revision AND o.id = up.parent
+)
+SELECT batch_date, revision, array_agg(id) AS chain FROM up GROUP BY batch_date, revision
+
+-- name: newest_batch
+-- The latest date there is a batch of, and its current revision.
+SELECT batch_date, revision FROM batch_current ORDER BY batch_date DESC LIMIT 1

@@ -49,6 +49,21 @@ async def organisation_name(connection: Connection, batch: BatchKey, organisatio
     return str(await connection.fetchval(_QUERIES["organisation_name"], *batch, organisation) or organisation)
 
 
+async def chains_upward(
+    connection: Connection, batches: Sequence[BatchKey], organisation: str
+) -> dict[BatchKey, list[str]]:
+    """Per batch that knows the organisation: itself and those above it, when the batch was frozen."""
+    days, revisions = [day for day, _ in batches], [revision for _, revision in batches]
+    rows = await connection.fetch(_QUERIES["chains_upward"], days, revisions, organisation)
+    return {(row["batch_date"], row["revision"]): row["chain"] for row in rows}
+
+
+async def newest_batch(connection: Connection) -> BatchKey | None:
+    """The current revision of the latest date; None in an empty warehouse."""
+    row = await connection.fetchrow(_QUERIES["newest_batch"])
+    return (row["batch_date"], row["revision"]) if row else None
+
+
 class OutOfScopeError(LookupError):
     """An organisation sees its own level and those below it; the organisation asked for is not among them."""
 
