@@ -95,6 +95,9 @@ MAY: dict[str, dict[str, set[Principal]]] = {
         "GET /v1/reports/{report_id}/parts/{number}": REQUEST | {VIEWER, BOUND},
         "POST /v1/reports/{report_id}/parts/{number}/link": REQUEST | {VIEWER, BOUND},
         "GET /v1/reports/{report_id}/downloads": ADMIN,
+        "GET /v1/webhooks": READ,
+        "GET /v1/webhooks/{name}/deliveries": READ,
+        "POST /v1/webhooks/{name}/replay": ADMIN,
     },
     "usage-collector": {
         "GET /v1/status": READ,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,6 +19,9 @@ from report_builder.reports.api import reports_router
 from report_builder.reports.service import ReportService
 from report_builder.reports.worker import ReportWorker
 from report_builder.settings import ObjectStoreSettings
+from report_builder.webhooks.api import webhooks_router
+from report_builder.webhooks.model import Webhook
+from report_builder.webhooks.service import Webhooks
 from tallyport.access.tokens import Principal, TokenStore
 from tallyport.clock import Clock
 from tallyport.observability.http import service_app
@@ -46,10 +49,17 @@ async def face(
     database: ServiceDatabase,
     objects: ObjectStoreSettings,
     clock: Clock,
+    webhooks: Sequence[Webhook] = (),
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Everything runs while the block does."""
     tokens = TokenStore({hashlib.sha256(one.name.encode()).hexdigest(): one for one in principals})
-    service = ReportService(pool, units_of_work, on_request=lambda: worker.wake())  # noqa: PLW0108 - made below
+    hooks = Webhooks(webhooks, pool=pool, clock=clock, keep_days=90)
+    service = ReportService(
+        pool,
+        units_of_work,
+        on_request=lambda: worker.wake(),  # noqa: PLW0108 - made below
+        webhooks=hooks,
+    )
     worker = ReportWorker(pool=pool, service=service, database=database.runtime, objects=objects, max_attempts=3)
     app: FastAPI = service_app("report-builder", tokens=tokens, registry=CollectorRegistry(), health=Healthy())
     app.include_router(reports_router(service, units_of_work))
@@ -57,13 +67,15 @@ async def face(
     app.include_router(
         downloads_router(Downloads(pool=pool, reports=service, objects=store, clock=clock, key=KEY, base_url=""))
     )
-    task = asyncio.create_task(worker.run())
+    app.include_router(webhooks_router(hooks, pool))
+    tasks = [asyncio.create_task(worker.run()), asyncio.create_task(hooks.run())]
     try:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             yield client
     finally:
         worker.stop()
-        await task
+        hooks.stop()
+        await asyncio.gather(*tasks)
 
 
 def as_(name: str) -> dict[str, str]:

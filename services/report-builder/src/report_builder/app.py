@@ -30,6 +30,9 @@ from report_builder.settings import ReportBuilderSettings
 from report_builder.warehouse import store as warehouse_store
 from report_builder.warehouse.api import warehouse_router
 from report_builder.warehouse.stream import warehouse_subscriptions
+from report_builder.webhooks.api import webhooks_router
+from report_builder.webhooks.model import read_webhooks
+from report_builder.webhooks.service import Webhooks
 
 SERVICE = "report-builder"
 
@@ -57,7 +60,10 @@ class ReportBuilder:
             clock=clock,
             registry=registry,
         )
-        self.reports = ReportService(pool, self.messaging.unit_of_work, on_request=self._wake)
+        self.webhooks = Webhooks(
+            read_webhooks(settings.webhooks.file), pool=pool, clock=clock, keep_days=settings.webhooks.keep_days
+        )
+        self.reports = ReportService(pool, self.messaging.unit_of_work, on_request=self._wake, webhooks=self.webhooks)
         self.worker = ReportWorker(
             pool=pool,
             service=self.reports,
@@ -104,12 +110,14 @@ class ReportBuilder:
         await asyncio.to_thread(self.objects.sweep)
         async with self.messaging:
             tasks = [asyncio.create_task(self.worker.run(), name=f"reports-{n}") for n in range(self._loops)]
+            tasks.append(asyncio.create_task(self.webhooks.run(), name="webhooks"))
             retention = asyncio.create_task(self._retention.run(), name="retention")
             try:
                 yield
             finally:
                 retention.cancel()
                 self.worker.stop()
+                self.webhooks.stop()
                 _, late = await asyncio.wait(tasks, timeout=5)
                 for task in late:
                     task.cancel()
@@ -123,6 +131,7 @@ def application(
     app.include_router(warehouse_router(pool))
     app.include_router(reports_router(builder.reports, builder.messaging.unit_of_work))
     app.include_router(downloads_router(builder.downloads))
+    app.include_router(webhooks_router(builder.webhooks, pool))
     return app
 
 

@@ -72,6 +72,16 @@ class LinkSettings(Frozen):
         return found
 
 
+class WebhookSettings(Frozen):
+    """Receivers that are told what became of reports (``TALLYPORT_WEBHOOKS__…``)."""
+
+    file: Path | None = Field(
+        default=None,
+        description="JSON list of receivers: name, url, secret_file, and if wanted events, organisation, allow_http",
+    )
+    keep_days: int = Field(default=90, ge=1, description="how long settled messages are kept, to be sent again")
+
+
 class ReportBuilderSettings(ServiceSettings):
     """Everything the report builder is told."""
 
@@ -79,3 +89,4 @@ class ReportBuilderSettings(ServiceSettings):
     object_store: ObjectStoreSettings
     reports: ReportSettings = ReportSettings()
     links: LinkSettings = LinkSettings()
+    webhooks: WebhookSettings = WebhookSettings()

@@ -23,6 +23,8 @@ from report_builder.reports.model import Asker, RefusedRequestError, RepeatedReq
 from report_builder.reports.service import ReportService
 from report_builder.reports.worker import ReportWorker
 from report_builder.settings import ObjectStoreSettings
+from report_builder.webhooks.service import Webhooks
+from tallyport.clock import Clock
 from tallyport.contracts.reports import ReportFailed, ReportReady, ReportRequest
 from tallyport_local.testing import ServiceDatabase
 
@@ -67,11 +69,17 @@ def new_worker(
     units_of_work: Any,
     report_database: ServiceDatabase,
     objects: ObjectStoreSettings,
+    clock: Clock,
 ) -> Callable[[], ReportWorker]:
     """Another service process would have a worker of its own."""
 
     def make() -> ReportWorker:
-        service = ReportService(pool, units_of_work, on_request=lambda: worker.wake())  # noqa: PLW0108 - made below
+        service = ReportService(
+            pool,
+            units_of_work,
+            on_request=lambda: worker.wake(),  # noqa: PLW0108 - made below
+            webhooks=Webhooks((), pool=pool, clock=clock, keep_days=1),
+        )
         worker = ReportWorker(
             pool=pool, service=service, database=report_database.runtime, objects=objects, max_attempts=3
         )

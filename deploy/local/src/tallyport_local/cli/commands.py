@@ -20,10 +20,11 @@ from tallyport_local.cli import (
     schema,
     topics,
     transfers,
+    webhooks,
 )
 from tallyport_local.cli.root import app
 
 __all__ = [
     "adjustments", "app", "audit", "billing_view", "catalog", "collect", "demo", "events", "explain", "gate", "imports",
-    "lifecycle", "prices", "reconcile", "reports", "schema", "topics", "transfers",
+    "lifecycle", "prices", "reconcile", "reports", "schema", "topics", "transfers", "webhooks",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 from tallyport.contracts.reports import BatchRevision, ReportFailed, ReportPart, ReportReady, ReportRequest
 from tallyport.correlation import correlated
+from tallyport.messaging.envelope import new_event_id
 from tallyport.messaging.unit_of_work import UnitOfWork
 from tallyport.money import parse_decimal
 
@@ -37,6 +38,7 @@ from report_builder.reports.model import (
 )
 from report_builder.warehouse import reading
 from report_builder.warehouse.model import BatchKey
+from report_builder.webhooks.service import Webhooks
 
 log = structlog.get_logger()
 
@@ -50,9 +52,14 @@ class ReportService:
     """The use cases around a report, each in one transaction."""
 
     def __init__(
-        self, pool: asyncpg.Pool[asyncpg.Record], units_of_work: UnitsOfWork, on_request: Callable[[], None]
+        self,
+        pool: asyncpg.Pool[asyncpg.Record],
+        units_of_work: UnitsOfWork,
+        on_request: Callable[[], None],
+        webhooks: Webhooks,
     ) -> None:
         self._pool = pool
+        self._webhooks = webhooks
         self._units_of_work = units_of_work
         self._on_request = on_request
 
@@ -210,7 +217,10 @@ class ReportService:
                 ],
                 completeness=outcome.completeness,
             )
-            uow.publish(READY_TOPIC, key=report_id, data=event, correlation_id=report.correlation_id)
+            event_id = new_event_id()
+            uow.publish(READY_TOPIC, key=report_id, data=event, event_id=event_id, correlation_id=report.correlation_id)
+            said = event.model_dump(mode="json")
+            await self._webhooks.tell(uow, "report.ready", event_id, said, report.visible_to)
         with correlated(report.correlation_id):
             log.info("report_ready", report_id=report_id, rows=sum(part.rows for part in outcome.parts))
 
@@ -227,7 +237,9 @@ class ReportService:
         report_id = report.wanted.report_id
         await store.finish_without(uow.connection, report_id, state, reason=reason, facts=facts, at=uow.now())
         event = ReportFailed(report_id=report_id, kind=report.wanted.kind, reason=reason, failed_at=uow.now())
-        uow.publish(FAILED_TOPIC, key=report_id, data=event, correlation_id=report.correlation_id)
+        event_id = new_event_id()
+        uow.publish(FAILED_TOPIC, key=report_id, data=event, event_id=event_id, correlation_id=report.correlation_id)
+        await self._webhooks.tell(uow, "report.failed", event_id, event.model_dump(mode="json"), report.visible_to)
         with correlated(report.correlation_id):
             log.warning("report_ended", report_id=report_id, state=state, reason=reason)
 
