@@ -18,6 +18,8 @@ from report_builder.downloads.service import Downloads
 from report_builder.reports.api import reports_router
 from report_builder.reports.service import ReportService
 from report_builder.reports.worker import ReportWorker
+from report_builder.schedules.api import schedules_router
+from report_builder.schedules.service import Schedules
 from report_builder.settings import ObjectStoreSettings
 from report_builder.webhooks.api import webhooks_router
 from report_builder.webhooks.model import Webhook
@@ -68,6 +70,9 @@ async def face(
         downloads_router(Downloads(pool=pool, reports=service, objects=store, clock=clock, key=KEY, base_url=""))
     )
     app.include_router(webhooks_router(hooks, pool))
+    schedules = Schedules(pool=pool, units_of_work=units_of_work, reports=service, clock=clock)
+    app.include_router(schedules_router(schedules, units_of_work))
+    app.state.schedules = schedules
     tasks = [asyncio.create_task(worker.run()), asyncio.create_task(hooks.run())]
     try:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:

@@ -26,6 +26,9 @@ from report_builder.reports.retention import Retention
 from report_builder.reports.service import ReportService
 from report_builder.reports.stream import reports_subscription
 from report_builder.reports.worker import ReportWorker
+from report_builder.schedules.api import schedules_router
+from report_builder.schedules.service import Schedules
+from report_builder.schedules.stream import collection_subscription
 from report_builder.settings import ReportBuilderSettings
 from report_builder.warehouse import store as warehouse_store
 from report_builder.warehouse.api import warehouse_router
@@ -86,8 +89,17 @@ class ReportBuilder:
             days=settings.reports.keep_days,
             days_by_kind=settings.reports.keep_days_by_kind,
         )
+        self.schedules = Schedules(
+            pool=pool, units_of_work=self.messaging.unit_of_work, reports=self.reports, clock=clock
+        )
         sources = self.messaging.sources
-        self.messaging.subscribe([*warehouse_subscriptions(sources), reports_subscription(self.reports, sources)])
+        self.messaging.subscribe(
+            [
+                *warehouse_subscriptions(sources),
+                reports_subscription(self.reports, sources),
+                collection_subscription(self.schedules, sources),
+            ]
+        )
 
     def _wake(self) -> None:
         self.worker.wake()
@@ -111,6 +123,7 @@ class ReportBuilder:
         async with self.messaging:
             tasks = [asyncio.create_task(self.worker.run(), name=f"reports-{n}") for n in range(self._loops)]
             tasks.append(asyncio.create_task(self.webhooks.run(), name="webhooks"))
+            tasks.append(asyncio.create_task(self.schedules.run(), name="schedules"))
             retention = asyncio.create_task(self._retention.run(), name="retention")
             try:
                 yield
@@ -118,6 +131,7 @@ class ReportBuilder:
                 retention.cancel()
                 self.worker.stop()
                 self.webhooks.stop()
+                self.schedules.stop()
                 _, late = await asyncio.wait(tasks, timeout=5)
                 for task in late:
                     task.cancel()
@@ -132,6 +146,7 @@ def application(
     app.include_router(reports_router(builder.reports, builder.messaging.unit_of_work))
     app.include_router(downloads_router(builder.downloads))
     app.include_router(webhooks_router(builder.webhooks, pool))
+    app.include_router(schedules_router(builder.schedules, builder.messaging.unit_of_work))
     return app
 
 

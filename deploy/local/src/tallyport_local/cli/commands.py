@@ -17,6 +17,7 @@ from tallyport_local.cli import (
     prices,
     reconcile,
     reports,
+    schedules,
     schema,
     topics,
     transfers,
@@ -26,5 +27,5 @@ from tallyport_local.cli.root import app
 
 __all__ = [
     "adjustments", "app", "audit", "billing_view", "catalog", "collect", "demo", "events", "explain", "gate", "imports",
-    "lifecycle", "prices", "reconcile", "reports", "schema", "topics", "transfers", "webhooks",
+    "lifecycle", "prices", "reconcile", "reports", "schedules", "schema", "topics", "transfers", "webhooks",
 ]  # fmt: skip

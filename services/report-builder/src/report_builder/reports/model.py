@@ -103,6 +103,7 @@ class Report:
     asker: Asker
     visible_to: frozenset[str]
     let_go_at: datetime | None
+    remarks: Facts
     parts: tuple[Part, ...] = ()
 
 

@@ -2,9 +2,9 @@
 -- A new request; nothing comes back when the id is known.
 INSERT INTO report (
     report_id, kind, format, from_date, to_date, organisation, language, state, reason, correlation_id, requested_at,
-    finished_at, asked_by, asker_organisation, visible_to
+    finished_at, asked_by, asker_organisation, visible_to, remarks
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT DO NOTHING
 RETURNING report_id
 

@@ -71,23 +71,36 @@ class ReportService:
         asked_at: datetime,
         asker: Asker,
         correlation_id: str | None = None,
+        remarks: Facts | None = None,
     ) -> Wanted:
-        """Note a request; asking for the same again changes nothing.
+        """Note a request; asking for the same again changes nothing. ``remarks`` go into its completeness statement.
 
         Raises:
             RefusedRequestError: it can never be fulfilled; nothing is noted.
             RepeatedRequestError: something else was asked for under this id.
             UnknownOrganisationError: the asker sees no such organisation.
         """
-        wanted = settle(request, asked_at)
-        await _see_scope(uow.connection, wanted, asker)
-        if await store.insert(uow.connection, wanted, asker=asker, at=asked_at, correlation_id=correlation_id):
+        wanted = await self.see_whether(uow, request, asked_at=asked_at, asker=asker)
+        if await store.insert(
+            uow.connection, wanted, asker=asker, at=asked_at, correlation_id=correlation_id, remarks=remarks or {}
+        ):
             uow.after_commit(self._on_request)
             return wanted
         known = await store.get(uow.connection, wanted.report_id)
         if known is None or known.asker.organisation != asker.organisation or not _same(request, known.wanted):
             raise RepeatedRequestError(f"report {wanted.report_id!r} was asked for before with other properties")
         return known.wanted
+
+    async def see_whether(self, uow: UnitOfWork, request: ReportRequest, *, asked_at: datetime, asker: Asker) -> Wanted:
+        """The request with its dates settled, if it can be fulfilled; nothing is noted.
+
+        Raises:
+            RefusedRequestError: it never can be.
+            UnknownOrganisationError: the asker sees no such organisation.
+        """
+        wanted = settle(request, asked_at)
+        await _see_scope(uow.connection, wanted, asker)
+        return wanted
 
     async def get(self, report_id: str, organisation: str | None = None) -> Report:
         """One report, if ``organisation`` may see it; None may see all.
@@ -156,6 +169,7 @@ class ReportService:
             facts = without_names(facts)
         if outside:
             facts["dates_out_of_scope"] = list(outside)
+        facts.update(report.remarks)
         if not batches:
             period = str(wanted.from_date)
             if wanted.to_date != wanted.from_date:

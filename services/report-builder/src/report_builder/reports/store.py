@@ -18,7 +18,13 @@ _QUERIES: Final = load_queries("report_builder.reports")
 
 
 async def insert(
-    connection: Connection, wanted: Wanted, *, asker: Asker, at: datetime, correlation_id: str | None
+    connection: Connection,
+    wanted: Wanted,
+    *,
+    asker: Asker,
+    at: datetime,
+    correlation_id: str | None,
+    remarks: Facts,
 ) -> bool:
     """Note a request; false when its id is known."""
     found = await connection.fetchval(
@@ -38,6 +44,7 @@ async def insert(
         asker.name,
         asker.organisation,
         sorted({one for one in (wanted.organisation, asker.organisation) if one is not None}),
+        _facts_json(remarks),
     )
     return found is not None
 
@@ -98,6 +105,7 @@ def _report(row: asyncpg.Record, parts: tuple[Part, ...]) -> Report:
         asker=Asker(row["asked_by"], row["asker_organisation"]),
         visible_to=frozenset(row["visible_to"]),
         let_go_at=row["let_go_at"],
+        remarks=json.loads(row["remarks"]),
         parts=parts,
     )
 
