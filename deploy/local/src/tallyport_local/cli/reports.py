@@ -40,7 +40,8 @@ def _wait(installation: Installation, found: dict[str, Any], timeout_seconds: fl
     while found["state"] not in {"ready", "failed", "cancelled"}:
         if time.monotonic() > deadline:
             done = f"{found.get('rows_done')} of {found.get('rows_total')} rows"
-            raise StillWaitingError(f"report {found['report_id']} is still {found['state']}, {done}")
+            why = f"; it {found['reason']}" if found.get("reason") else ""
+            raise StillWaitingError(f"report {found['report_id']} is still {found['state']}, {done}{why}")
         time.sleep(_POLL_SECONDS)
         found = installation.call(BUILDER, "GET", f"/v1/reports/{found['report_id']}")
     if found["state"] != "ready":

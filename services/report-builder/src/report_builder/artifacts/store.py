@@ -133,9 +133,10 @@ class CloudStore:
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
         self._url = url.rstrip("/")
-        client: Any = {name: value for name, value in options.items() if name in _CLIENT_OPTIONS}
+        self.client_options = {name: value for name, value in options.items() if name in _CLIENT_OPTIONS}
+        client: Any = self.client_options or None
         rest = {name: value for name, value in options.items() if name not in _CLIENT_OPTIONS}
-        self._store: Any = obstore.store.from_url(url, client_options=client or None, **rest)
+        self._store: Any = obstore.store.from_url(url, client_options=client, **rest)
 
     def staging(self) -> Path:
         """The machine's folder for temporary files."""

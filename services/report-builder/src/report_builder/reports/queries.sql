@@ -44,7 +44,7 @@ SELECT pg_advisory_unlock(hashtext('report_builder.report'), hashtext($1))
 -- name: begin_rendering
 -- Count the attempt and fix what the report is made from; what an earlier attempt fixed stays.
 UPDATE report
-SET state = 'rendering', attempts = attempts + 1, rows_done = 0,
+SET state = 'rendering', attempts = attempts + 1, rows_done = 0, reason = NULL,
     missing = CASE WHEN batches IS NULL THEN $3 ELSE missing END,
     completeness = CASE WHEN batches IS NULL THEN $4 ELSE completeness END,
     visible_to = CASE WHEN batches IS NULL THEN $5 ELSE visible_to END,
@@ -57,7 +57,7 @@ UPDATE report SET rows_done = $2, rows_total = $3 WHERE report_id = $1 AND state
 
 -- name: forgive_attempt
 -- The attempt ended because something was away, not because of the report.
-UPDATE report SET attempts = attempts - 1 WHERE report_id = $1 AND state = 'rendering'
+UPDATE report SET attempts = attempts - 1, reason = $2 WHERE report_id = $1 AND state = 'rendering'
 
 -- name: insert_part
 -- An artifact of the report.

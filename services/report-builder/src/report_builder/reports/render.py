@@ -24,7 +24,7 @@ import asyncpg
 from tallyport.money import plain
 
 from report_builder.artifacts.model import ArtifactConflictError, file_name, folder_of
-from report_builder.artifacts.service import ArtifactStore, open_store, put_with_manifest, staged
+from report_builder.artifacts.service import STORE_ERRORS, ArtifactStore, open_store, put_with_manifest, staged
 from report_builder.documents.formats import renderer
 from report_builder.documents.model import DocumentError, Rendered
 from report_builder.reports.compose import Composition, compose, pour
@@ -32,6 +32,12 @@ from report_builder.reports.model import Facts, PinnedBatch, Wanted
 
 EXIT_ORPHANED: Final = 75
 _PROGRESS_SECONDS: Final = 0.5
+_AWAY: Final[tuple[type[Exception], ...]] = (
+    *STORE_ERRORS,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +169,9 @@ def main() -> None:
         _say({"done": asyncio.run(render(order, open_store(order.store_url, order.store_options), _say))})
     except (DocumentError, ArtifactConflictError) as error:
         _say({"failed": str(error)})
-    except (
-        OSError,
-        asyncpg.PostgresConnectionError,
-        asyncpg.InterfaceError,
-        asyncpg.OperatorInterventionError,
-    ) as error:
-        _say({"away": f"{type(error).__name__}: {error}"})
+    except _AWAY as error:
+        # An object store's errors go on for a page; the first line says it.
+        _say({"away": f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"})
     # The watching thread still reads standard input, which would hold up an ordinary end.
     sys.stdout.flush()
     os._exit(0)

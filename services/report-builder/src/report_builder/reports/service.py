@@ -199,10 +199,11 @@ class ReportService:
         async with self._pool.acquire() as connection:
             return await store.progress(connection, report_id, rows_done, rows_total)  # type: ignore[arg-type]
 
-    async def forgive(self, report_id: str) -> None:
-        """An attempt ended because something was away: it does not count."""
+    async def forgive(self, report_id: str, away: str | None = None) -> None:
+        """An attempt ended because the service stops, or something is ``away``: it does not count."""
+        reason = f"waits, because something is away: {away}" if away else None
         async with self._pool.acquire() as connection:
-            await store.forgive_attempt(connection, report_id)  # type: ignore[arg-type]
+            await store.forgive_attempt(connection, report_id, reason)  # type: ignore[arg-type]
 
     async def ready(self, report_id: str, outcome: Outcome) -> None:
         """The artifacts are in object storage: note it and say so, in one transaction."""

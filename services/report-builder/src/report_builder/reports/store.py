@@ -150,9 +150,9 @@ async def progress(connection: Connection, report_id: str, rows_done: int, rows_
     return await connection.fetchval(_QUERIES["progress"], report_id, rows_done, rows_total) is not None
 
 
-async def forgive_attempt(connection: Connection, report_id: str) -> None:
-    """Do not count the attempt under way."""
-    await connection.execute(_QUERIES["forgive_attempt"], report_id)
+async def forgive_attempt(connection: Connection, report_id: str, reason: str | None) -> None:
+    """Do not count the attempt under way; ``reason`` is what the next one waits for."""
+    await connection.execute(_QUERIES["forgive_attempt"], report_id, reason)
 
 
 async def finish_ready(connection: Connection, report_id: str, outcome: Outcome, at: datetime) -> None:

@@ -134,7 +134,7 @@ class ReportWorker:
         elif "cancelled" in message:
             log.info("render_ended", report_id=report_id, attempt=report.attempts, error="cancelled")
         else:
-            await self._service.forgive(report_id)
+            await self._service.forgive(report_id, message["away"])
             raise ReportAwayError(message["away"])
 
     async def _render(self, report: Report, session: Any) -> dict[str, Any] | None:
