@@ -153,7 +153,8 @@ async def test_a_csv_is_made_kept_and_announced(
     assert ready.completeness["dates_missing"] == []
     folder = Path(unquote(urlsplit(report.parts[0].uri).path)).parent
     assert sorted(path.name for path in folder.iterdir()) == [
-        "SHA256SUMS", "customer-detail_2026-11-20_2026-11-20.csv", "manifest.json",
+        "SHA256SUMS", "customer-detail_2026-11-20_2026-11-20.completeness.csv",
+        "customer-detail_2026-11-20_2026-11-20.csv", "manifest.json",
     ]  # fmt: skip
     assert not list((folder.parents[4] / ".staging").iterdir())
 
@@ -174,7 +175,7 @@ async def test_every_format_holds_the_lines_of_the_period(
         assert [row["object_id"] for row in csv.DictReader(io.StringIO(raw.decode(), newline=""))] == objects
     elif name == "xml":
         tree = etree.fromstring(raw, etree.XMLParser(resolve_entities=False, no_network=True))
-        schema().assertValid(tree)
+        schema("customer-detail").assertValid(tree)
         assert [element.get("object_id") for element in tree.iter("{*}line")] == objects
     elif name == "xls":
         sheet = xlrd.open_workbook(file_contents=raw).sheet_by_name("Lines")
@@ -197,7 +198,7 @@ async def test_a_repeated_request_makes_one_report(service: ReportService, units
 async def test_what_can_never_be_made_is_refused(service: ReportService, units_of_work: Any, clock: Any) -> None:
     with pytest.raises(RefusedRequestError, match="kind"):
         await ask(service, units_of_work, clock, report_id="bad", kind="horoscope")
-    with pytest.raises(RefusedRequestError, match="language: 'tlh' is not one of en"):
+    with pytest.raises(RefusedRequestError, match="language: 'tlh' is not one of de, en, es, fr"):
         await ask(service, units_of_work, clock, report_id="bad", language="tlh")
     with pytest.raises(RefusedRequestError, match="400 days"):
         await ask(

@@ -25,6 +25,7 @@ from report_builder.reports.model import (
     Wanted,
     completeness,
     missing_dates,
+    reach_back,
     settle,
 )
 from report_builder.warehouse import reading
@@ -101,17 +102,18 @@ class ReportService:
 
     async def _pin(self, uow: UnitOfWork, report: Report) -> Report | None:
         wanted = report.wanted
-        batches = await reading.current_batches(uow.connection, wanted.from_date, wanted.to_date)
-        missing = missing_dates(wanted, {batch.batch_date for batch in batches})
-        facts = completeness(missing, {batch.batch_date: dict(batch.completeness) for batch in batches})
-        if not batches:
-            period = str(wanted.from_date)
+        batches = await reading.current_batches(uow.connection, reach_back(wanted), wanted.to_date)
+        period = {one.batch_date: dict(one.completeness) for one in batches if one.batch_date >= wanted.from_date}
+        missing = missing_dates(wanted, set(period))
+        facts = completeness(missing, period)
+        if not period:
+            dates = str(wanted.from_date)
             if wanted.to_date != wanted.from_date:
-                period += f" to {wanted.to_date}"
+                dates += f" to {wanted.to_date}"
             await self._fail(
                 uow,
                 report,
-                f"no batch of {period} is in the warehouse; run the transfer (tallyport transfer execute --date "
+                f"no batch of {dates} is in the warehouse; run the transfer (tallyport transfer execute --date "
                 f"{wanted.to_date}), then ask for the report again",
                 facts,
             )
