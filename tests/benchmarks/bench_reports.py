@@ -32,7 +32,7 @@ import psutil
 import xlwt
 from pydantic import SecretStr
 from report_builder.app import migrations
-from report_builder.documents.model import COLUMNS
+from report_builder.reports.kinds.customer_detail import SCRIPT_LINES
 from report_builder.reports.model import PinnedBatch, Wanted
 from report_builder.reports.render import Order
 from report_builder.warehouse import service
@@ -214,7 +214,7 @@ def with_openpyxl(rows: list[list[Any]], path: Path) -> float:
     started = time.perf_counter()
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet()
-    sheet.append(list(COLUMNS))
+    sheet.append(list(SCRIPT_LINES.header))
     for row in rows:
         sheet.append(row)
     book.save(path)
@@ -231,7 +231,7 @@ def with_xlwt(rows: list[list[Any]], path: Path) -> float:
         index = number % 65_535
         if index == 0:
             sheet = book.add_sheet(f"Lines {number}")
-            for column, name in enumerate(COLUMNS):
+            for column, name in enumerate(SCRIPT_LINES.header):
                 sheet.write(0, column, name)
         sheet.write(index + 1, 0, row[0], dates)
         for column, value in enumerate(row[1:], start=1):
