@@ -76,7 +76,8 @@ def skeleton(
         sheet = _table(book, page, header)
         for row, cells in zip(range(1, page.rows + 1), following, strict=False):
             for column, text in enumerate(cells):
-                sheet.write_string(row, column, shown(text))
+                if text:
+                    sheet.write_string(row, column, shown(text))
     book.close()
     with zipfile.ZipFile(raw) as parts:
         return {name: parts.read(name) for name in parts.namelist()}
