@@ -200,6 +200,8 @@ async def test_what_can_never_be_made_is_refused(service: ReportService, units_o
         await ask(service, units_of_work, clock, report_id="bad", kind="horoscope")
     with pytest.raises(RefusedRequestError, match="language: 'tlh' is not one of de, en, es, fr"):
         await ask(service, units_of_work, clock, report_id="bad", language="tlh")
+    with pytest.raises(RefusedRequestError, match="organisation: a reseller-detail is about one organisation"):
+        await ask(service, units_of_work, clock, report_id="bad", kind="reseller-detail")
     with pytest.raises(RefusedRequestError, match="400 days"):
         await ask(
             service, units_of_work, clock, report_id="bad", from_date=FRIDAY - timedelta(days=400), to_date=FRIDAY

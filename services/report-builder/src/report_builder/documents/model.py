@@ -15,6 +15,9 @@ EXACT: Final = Context(prec=200, traps=[Inexact])
 DAY_COLUMN: Final = "batch_date"
 CURRENCY: Final = "currency"
 
+NONE: Final = "none"
+"""How the completeness statement says that a list is empty."""
+
 ColumnKind = Literal["text", "date", "count", "quantity", "money"]
 
 

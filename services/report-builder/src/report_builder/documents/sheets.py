@@ -12,7 +12,7 @@ from typing import Final
 
 from tallyport.money import MINOR_DIGITS
 
-from report_builder.documents.model import CURRENCY, BatchFacts, Document, Table, Total, facts_by_day
+from report_builder.documents.model import CURRENCY, NONE, BatchFacts, Document, Table, Total, facts_by_day
 from report_builder.documents.words import Words
 
 MAX_DIGITS: Final = 15
@@ -88,8 +88,14 @@ def pages(table: Table, rows: int, rows_per_sheet: int, words: Words) -> list[Sh
 
 def fact_pages(document: Document, rows_per_sheet: int, words: Words) -> tuple[list[Sheet], list[list[str]]]:
     """The sheets of the completeness statement, and their rows: the batch's date if it is about one, fact and value."""
-    rows = [[day, words.known(f"fact.{fact}", fact), value] for day, fact, value in facts_by_day(document)]
-    shown = [[words.day(date.fromisoformat(day)) if day else "", fact, value] for day, fact, value in rows]
+    rows = [
+        [
+            words.day(date.fromisoformat(day)) if day else "",
+            words.known(f"fact.{fact}", fact),
+            words("value.none") if value == NONE else value,
+        ]
+        for day, fact, value in facts_by_day(document)
+    ]
     name = words("sheet.completeness")
     headings = tuple(words(f"column.{column}") for column in ("batch_date", "fact", "value"))
     count = max(1, math.ceil(len(rows) / rows_per_sheet))
@@ -98,7 +104,7 @@ def fact_pages(document: Document, rows_per_sheet: int, words: Words) -> tuple[l
               min(rows_per_sheet, len(rows) - page * rows_per_sheet))
         for page in range(count)
     ]  # fmt: skip
-    return sheets, shown
+    return sheets, rows
 
 
 def cover(document: Document, words: Words) -> Iterator[Fact]:

@@ -63,9 +63,10 @@ def skeleton(
         sheet.set_column(column, column, width)
     for column, style in enumerate([bold, *formats, italic], start=_FIRST_SPARE_COLUMN):
         sheet.write_blank(0, column, None, style)
+    left = [book.add_format({"num_format": pattern, "align": "left"}) for pattern in cell_formats(words)]
     for row, fact in enumerate(cover(document, words)):
         sheet.write_string(row, 0, shown(fact[0]), bold if row else title)
-        _fact(sheet, row, fact, formats, shown)
+        _fact(sheet, row, fact, left, shown)
     if document.charts:
         add_charts(book, document.charts, words, formats=formats, bold=bold, shown=shown)
     for page in rows:

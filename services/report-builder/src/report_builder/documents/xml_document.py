@@ -148,19 +148,21 @@ class XmlDocument:
         odd = is_odd(block)
         out: list[bytes] = []
         figures, pick, currency, optional = self._figures, self._all.pick, self._all.currency, self._optional
-        templates, group = self._templates, self._group
+        templates, group, grouped = self._templates, self._group, self._grouped
         rows = _with_entities(block).split(b"\n")
         rows.pop()
         for row in rows:
             fields = row.split(b"\t")
             if odd and odd_row(row):
                 fields = [self._visible(unescape(field.decode())) for field in fields]
-            if fields[0] != group:
+            if grouped and fields[0] != group:
                 out += (self._end_of_group(), self._begin_group(fields))
                 self._group = group = fields[0]
             figures[fields[currency]].append(pick(fields))
             filled = bytes(map(bool, optional(fields)))
             out.append((templates.get(filled) or self._template(filled, fields)) % tuple(fields))
+        if not grouped:
+            self._all.take(figures)
         self._rows += len(rows)
         self._write(b"".join(out))
 

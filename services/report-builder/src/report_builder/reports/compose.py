@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, Literal, cast
 
-from report_builder.documents.model import Document, DocumentError, Rendered, Renderer, Scope
+from report_builder.documents.model import NONE, Document, DocumentError, Rendered, Renderer, Scope
 from report_builder.reports.kinds import billing_summary, customer_detail, reseller_detail
-from report_builder.reports.kinds.source import Compose, Section, Source, key_of
+from report_builder.reports.kinds.source import Above, Compose, Section, Source, key_of
 from report_builder.reports.model import Facts, PinnedBatch, Wanted, reach_back
 from report_builder.reports.store import Connection
 from report_builder.warehouse import reading
@@ -29,7 +29,7 @@ class Composition:
 
     document: Document
     sections: tuple[Section, ...]
-    above: Section | None
+    above: Above | None
     """The table of totals, if the format shows one."""
     completeness: Facts
 
@@ -79,7 +79,7 @@ async def compose(
             rows=content.rows,
             totals=content.totals,
             totals_table=content.above.table if content.above else None,
-            totals_rows=content.above_rows,
+            totals_rows=content.above.spool.rows if content.above else 0,
             compared=content.compared,
             compared_missing=source.compared_missing,
             completeness=tuple((name, _text(value)) for name, value in sorted(facts.items())),
@@ -144,11 +144,9 @@ async def pour(
 
     copy_format = cast("Literal['text', 'csv']", renderer.copy_format)
     if composed.above is not None and renderer.with_totals:
-        above = composed.above
-        renderer.begin(above.table)
-        await reading.stream_rows(
-            connection, above.statement, *above.values, copy_format=copy_format, feed=renderer.feed
-        )
+        renderer.begin(composed.above.table)
+        for block in composed.above.spool.blocks():
+            renderer.feed(block)
     for section in composed.sections:
         renderer.begin(section.table, section.day)
         await reading.stream_rows(connection, section.statement, *section.values, copy_format=copy_format, feed=feed)
@@ -156,4 +154,4 @@ async def pour(
 
 
 def _text(value: str | int | list[str]) -> str:
-    return (", ".join(value) or "none") if isinstance(value, list) else str(value)
+    return (", ".join(value) or NONE) if isinstance(value, list) else str(value)

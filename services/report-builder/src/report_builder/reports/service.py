@@ -103,9 +103,11 @@ class ReportService:
     async def _pin(self, uow: UnitOfWork, report: Report) -> Report | None:
         wanted = report.wanted
         batches = await reading.current_batches(uow.connection, reach_back(wanted), wanted.to_date)
-        period = {one.batch_date: dict(one.completeness) for one in batches if one.batch_date >= wanted.from_date}
+        said = {one.batch_date: dict(one.completeness) for one in batches}
+        period = {day: statement for day, statement in said.items() if day >= wanted.from_date}
         missing = missing_dates(wanted, set(period))
-        facts = completeness(missing, period)
+        # How many dates there are is said of the period; what was not whole, of the dates it is compared with, too.
+        facts = {**completeness((), said), **completeness(missing, period)}
         if not period:
             dates = str(wanted.from_date)
             if wanted.to_date != wanted.from_date:

@@ -292,10 +292,8 @@ ORDER BY t.customer_id, t.currency, t.service NULLS FIRST, t.unit NULLS FIRST
 -- What kind of node an organisation was when the batch was frozen; null when the batch does not know it.
 SELECT type FROM batch_organisation WHERE batch_date = $1 AND revision = $2 AND id = $3
 
--- name: reseller_rows
--- A batch's lines below the organisation $3, with what it takes and pays for each: the rules are those of level_sums. The
--- flag of a missing price at some level is not passed on, because the level may be above; whether this level's own two
--- figures are known is said instead.
+-- name: levels_below
+-- The organisation $3 and all below it: how far below, through whom it sells to them, and whether it is the root.
 WITH RECURSIVE below (id, name, height, sold_to, is_root) AS (
     SELECT id, name, 0, NULL::text COLLATE "C", parent IS NULL
     FROM batch_organisation WHERE batch_date = $1 AND revision = $2 AND id = $3
@@ -304,6 +302,13 @@ WITH RECURSIVE below (id, name, height, sold_to, is_root) AS (
     FROM below
     JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.parent = below.id
 )
+SELECT id, name, height, sold_to, is_root FROM below
+
+-- name: reseller_rows
+-- A batch's lines of the organisations that levels_below found, with what the first of them takes and pays for each: the
+-- rules are those of level_sums. The organisations come as arrays, because parallel workers can read those, but not a tree
+-- that is being walked. The flag of a missing price at some level is not passed on, because the level may be above; whether
+-- this level's own two figures are known is said instead.
 SELECT
     l.customer_id, below.name AS customer_name, below.sold_to, l.service, l.plan_type, l.unit, l.object_id, l.description,
     l.name, nullif(l.stock_code, '') AS stock_code, nullif(l.unit_code, '') AS unit_code, l.quantity, l.total, m.sales,
@@ -313,7 +318,7 @@ SELECT
         CASE WHEN m.sales IS NULL THEN 'unknown_sales' END, CASE WHEN m.cost IS NULL THEN 'unknown_cost' END
     ), '') AS flags,
     l.corrects
-FROM below
+FROM unnest($3::text[], $4::text[], $5::integer[], $6::text[], $7::boolean[]) AS below (id, name, height, sold_to, is_root)
 JOIN batch_line l ON l.batch_date = $1 AND l.revision = $2 AND l.customer_id = below.id
 CROSS JOIN LATERAL (
     SELECT
@@ -443,19 +448,12 @@ WITH RECURSIVE up (id, parent) AS (
 SELECT EXISTS (SELECT FROM up WHERE id = $4)
 
 -- name: level_sums
--- What the organisation $3 takes from each of those directly below it, for all that goes through them, and what it pays for
--- that; and, with nobody it is sold to, what it uses itself. A line of which one of the two is not known is counted apart.
-WITH RECURSIVE below (id, height, sold_to, is_root) AS (
-    SELECT id, 0, NULL::text COLLATE "C", parent IS NULL
-    FROM batch_organisation WHERE batch_date = $1 AND revision = $2 AND id = $3
-    UNION ALL
-    SELECT o.id, below.height + 1, coalesce(below.sold_to, o.id), below.is_root
-    FROM below
-    JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.parent = below.id
-)
+-- What the first of the organisations that levels_below found takes from each of those directly below it, for all that goes
+-- through them, and what it pays for that; and, with nobody it is sold to, what it uses itself. A line of which one of the
+-- two is not known is counted apart.
 SELECT below.sold_to, l.currency, count(*) AS lines, coalesce(sum(m.sales), 0) AS sales, coalesce(sum(m.cost), 0) AS cost,
     count(*) FILTER (WHERE m.sales IS NULL OR m.cost IS NULL) AS unknown
-FROM below
+FROM unnest($3::text[], $4::integer[], $5::text[], $6::boolean[]) AS below (id, height, sold_to, is_root)
 JOIN batch_line l ON l.batch_date = $1 AND l.revision = $2 AND l.customer_id = below.id
 CROSS JOIN LATERAL (
     SELECT
@@ -465,4 +463,4 @@ CROSS JOIN LATERAL (
             ELSE line_paid(l.level_totals, l.total, l.flags, below.height) END AS cost
 ) m
 GROUP BY below.sold_to, l.currency
-ORDER BY below.sold_to NULLS LAST, l.currency
+ORDER BY below.sold_to COLLATE "C" NULLS LAST, l.currency

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 from decimal import Decimal
@@ -63,7 +64,14 @@ async def level_sums(connection: Connection, batch: BatchKey, organisation: str,
     """
     if not await connection.fetchval(_QUERIES["stands_below"], *batch, organisation, viewer):
         raise OutOfScopeError(f"{organisation!r} is not {viewer!r} and not below it")
-    return [LevelSums(*row) for row in await connection.fetch(_QUERIES["level_sums"], *batch, organisation)]
+    ids, _, *others = await levels_below(connection, batch, organisation)
+    return [LevelSums(*row) for row in await connection.fetch(_QUERIES["level_sums"], *batch, ids, *others)]
+
+
+async def levels_below(connection: Connection, batch: BatchKey, organisation: str) -> list[list[Any]]:
+    """The organisation and all below it, as lists: ids, names, how far below, through whom, whether it is the root."""
+    rows = await connection.fetch(_QUERIES["levels_below"], *batch, organisation)
+    return [[row[column] for row in rows] for column in ("id", "name", "height", "sold_to", "is_root")]
 
 
 async def organisation_type(connection: Connection, batch: BatchKey, organisation: str) -> str | None:
@@ -86,7 +94,7 @@ async def sums(
 
 
 async def service_sums(connection: Connection, *values: Any) -> list[tuple[str, str, Decimal, Decimal | None]]:
-    """Currency, service, what it came to in this period and in the last one, if that has data."""
+    """Currency, service, what it came to in this period and in the last one, if there is data."""
     return [tuple(row) for row in await connection.fetch(_QUERIES["summary_services"], *values)]
 
 
@@ -124,6 +132,26 @@ async def stream_rows(
     )
     if rest := b"".join(collected):
         feed(rest)
+
+
+class Spool:
+    """Rows that are wanted again, kept in a file: how many there are has to be known before the first is shown."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="tallyport-")  # noqa: SIM115 - it lives as long as the report
+        self.rows = 0
+
+    def keep(self, block: bytes) -> None:
+        """Whole rows as COPY's text format writes them, in which a line feed is nothing but the end of a row."""
+        self.rows += block.count(b"\n")
+        self._file.write(block)
+
+    def blocks(self) -> Iterator[bytes]:
+        """The rows, once, in blocks of whole rows; afterwards they are gone."""
+        self._file.seek(0)
+        with self._file as file:
+            while rows := file.readlines(_BLOCK_BYTES):
+                yield b"".join(rows)
 
 
 def _whole(collected: list[bytes], copy_format: str) -> bytes:

@@ -6,8 +6,15 @@ from dataclasses import replace
 from typing import Final
 
 from report_builder.documents.model import Column, Group, Table, Total
-from report_builder.reports.kinds.source import Content, Section, Source, key_of, line_sums, scoped_customers
-from report_builder.warehouse import reading
+from report_builder.reports.kinds.source import (
+    Content,
+    Section,
+    Source,
+    key_of,
+    line_sums,
+    scoped_customers,
+    totals_above,
+)
 
 LINES: Final = Table(
     name="lines",
@@ -71,15 +78,11 @@ async def compose(source: Source) -> Content:
         )
         for batch in source.batches
     ]
-    above = None
-    if source.wanted.format in ("xls", "xlsx"):
-        above = Section(TOTALS, "detail_totals", (*source.arrays, source.wanted.organisation))
     return Content(
         table=table,
         rows=sum(batch.lines for batch in facts),
         totals=tuple(Total(code, lines, (amount,)) for code, (lines, amount) in sorted(sums.items())),
         batches=facts,
         sections=tuple(sections),
-        above=above,
-        above_rows=await reading.count_rows(source.connection, above.statement, *above.values) if above else 0,
+        above=await totals_above(source, TOTALS, "detail_totals", source.wanted.organisation),
     )

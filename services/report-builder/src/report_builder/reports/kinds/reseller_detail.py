@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from report_builder.documents.model import EXACT, BatchFacts, Column, DocumentError, Group, Table, Total
-from report_builder.reports.kinds.source import Content, Section, Source, key_of
+from report_builder.reports.kinds.source import Content, Section, Source, key_of, totals_above
 from report_builder.warehouse import reading
 
 LINES: Final = Table(
@@ -71,6 +71,7 @@ async def compose(source: Source) -> Content:
             "reseller-detail of a reseller or the provider"
         )
     facts: list[BatchFacts] = []
+    sections: list[Section] = []
     totals: dict[str, Total] = {}
     for batch in source.batches:
         counted = 0
@@ -85,19 +86,14 @@ async def compose(source: Source) -> Content:
                     (EXACT.add(sales, one.sales), EXACT.add(cost, one.cost)),
                     known.unknown + one.unknown,
                 )
+        levels = await reading.levels_below(source.connection, key_of(batch), organisation)
+        sections.append(Section(LINES, "reseller_rows", (*key_of(batch), *levels), batch.batch_date))
         facts.append(BatchFacts(batch.batch_date, batch.revision, batch.sha256, counted))
-    above = None
-    if source.wanted.format in ("xls", "xlsx"):
-        above = Section(TOTALS, "reseller_totals", (*source.arrays, organisation))
     return Content(
         table=LINES,
         rows=sum(batch.lines for batch in facts),
         totals=tuple(totals[currency] for currency in sorted(totals)),
         batches=tuple(facts),
-        sections=tuple(
-            Section(LINES, "reseller_rows", (*key_of(batch), organisation), batch.batch_date)
-            for batch in source.batches
-        ),
-        above=above,
-        above_rows=await reading.count_rows(source.connection, above.statement, *above.values) if above else 0,
+        sections=tuple(sections),
+        above=await totals_above(source, TOTALS, "reseller_totals", organisation),
     )

@@ -45,16 +45,23 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
+class Above:
+    """The rows of the table of totals, which only sheets have."""
+
+    table: Table
+    spool: reading.Spool
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
-    """What a kind makes of its source. ``above`` are the rows of the table of totals, which only sheets have."""
+    """What a kind makes of its source."""
 
     table: Table
     rows: int
     totals: tuple[Total, ...]
     batches: tuple[BatchFacts, ...]
     sections: tuple[Section, ...]
-    above: Section | None = None
-    above_rows: int = 0
+    above: Above | None = None
     compared: tuple[BatchFacts, ...] = ()
     charts: tuple[ChartSeries, ...] = ()
 
@@ -72,6 +79,20 @@ async def scoped_customers(source: Source, batch: PinnedBatch) -> list[str] | No
     if source.wanted.organisation is None:
         return None
     return await reading.organisations_below(source.connection, key_of(batch), source.wanted.organisation)
+
+
+async def totals_above(
+    source: Source, table: Table, statement: reading.RowsOf, organisation: str | None
+) -> Above | None:
+    """The table of totals of this period's batches; None for a format that does not show it."""
+    if source.wanted.format not in ("xls", "xlsx"):
+        return None
+    spool = reading.Spool()
+    dates, revisions = source.arrays
+    await reading.stream_rows(
+        source.connection, statement, dates, revisions, organisation, copy_format="text", feed=spool.keep
+    )
+    return Above(table, spool)
 
 
 async def line_sums(
