@@ -308,26 +308,31 @@ SELECT id, name, height, sold_to, is_root FROM below
 -- A batch's lines of the organisations that levels_below found, with what the first of them takes and pays for each: the
 -- rules are those of level_sums. The organisations come as arrays, because parallel workers can read those, but not a tree
 -- that is being walked. The flag of a missing price at some level is not passed on, because the level may be above; whether
--- this level's own two figures are known is said instead.
+-- this level's own two figures are known is said instead. OFFSET keeps the two from being computed wherever they are used.
 SELECT
-    l.customer_id, below.name AS customer_name, below.sold_to, l.service, l.plan_type, l.unit, l.object_id, l.description,
-    l.name, nullif(l.stock_code, '') AS stock_code, nullif(l.unit_code, '') AS unit_code, l.quantity, l.total, m.sales,
-    m.cost, m.sales - m.cost AS margin, l.currency, l.kind,
-    nullif(concat_ws(
-        ' ', nullif(array_to_string(array_remove(string_to_array(l.flags, ' '), 'no_level_price'), ' '), ''),
-        CASE WHEN m.sales IS NULL THEN 'unknown_sales' END, CASE WHEN m.cost IS NULL THEN 'unknown_cost' END
-    ), '') AS flags,
-    l.corrects
-FROM unnest($3::text[], $4::text[], $5::integer[], $6::text[], $7::boolean[]) AS below (id, name, height, sold_to, is_root)
-JOIN batch_line l ON l.batch_date = $1 AND l.revision = $2 AND l.customer_id = below.id
-CROSS JOIN LATERAL (
-    SELECT
+    m.customer_id, m.customer_name, m.sold_to, m.service, m.plan_type, m.unit, m.object_id, m.description, m.name,
+    nullif(m.stock_code, '') AS stock_code, nullif(m.unit_code, '') AS unit_code, m.quantity, m.total, m.sales, m.cost,
+    m.sales - m.cost AS margin, m.currency, m.kind,
+    CASE
+        WHEN m.sales IS NULL OR m.cost IS NULL OR m.flags LIKE '%no_level_price%' THEN nullif(concat_ws(
+            ' ', nullif(array_to_string(array_remove(string_to_array(m.flags, ' '), 'no_level_price'), ' '), ''),
+            CASE WHEN m.sales IS NULL THEN 'unknown_sales' END, CASE WHEN m.cost IS NULL THEN 'unknown_cost' END
+        ), '')
+        ELSE nullif(m.flags, '')
+    END AS flags,
+    m.corrects
+FROM (
+    SELECT l.*, below.name AS customer_name, below.sold_to,
         CASE WHEN below.height = 0 THEN 0
             ELSE line_paid(l.level_totals, l.total, l.flags, below.height - 1) END AS sales,
         CASE WHEN below.is_root THEN l.cost_total
             ELSE line_paid(l.level_totals, l.total, l.flags, below.height) END AS cost
+    FROM unnest($3::text[], $4::text[], $5::integer[], $6::text[], $7::boolean[])
+        AS below (id, name, height, sold_to, is_root)
+    JOIN batch_line l ON l.batch_date = $1 AND l.revision = $2 AND l.customer_id = below.id
+    OFFSET 0
 ) m
-ORDER BY l.customer_id, l.service, l.unit, l.object_id, l.sequence, l.position
+ORDER BY m.customer_id, m.service, m.unit, m.object_id, m.sequence, m.position
 
 -- name: reseller_totals
 -- The same of some batches, added up: per organisation directly below and currency, then per customer, then per service.
@@ -342,18 +347,19 @@ WITH RECURSIVE below (batch_date, revision, id, height, sold_to, is_root) AS (
     FROM below b
     JOIN batch_organisation o ON o.batch_date = b.batch_date AND o.revision = b.revision AND o.parent = b.id
 ), services AS (
-    SELECT coalesce(b.sold_to, b.id) AS sold_to, l.currency, l.customer_id, coalesce(nullif(l.service, ''), '-') AS service,
-        count(*) AS lines, coalesce(sum(m.sales), 0) AS sales, coalesce(sum(m.cost), 0) AS cost,
-        count(*) FILTER (WHERE m.sales IS NULL OR m.cost IS NULL) AS unknown
-    FROM below b
-    JOIN batch_line l ON l.batch_date = b.batch_date AND l.revision = b.revision AND l.customer_id = b.id
-    CROSS JOIN LATERAL (
-        SELECT
+    SELECT m.sold_to, m.currency, m.customer_id, m.service, count(*) AS lines, coalesce(sum(m.sales), 0) AS sales,
+        coalesce(sum(m.cost), 0) AS cost, count(*) FILTER (WHERE m.sales IS NULL OR m.cost IS NULL) AS unknown
+    FROM (
+        SELECT coalesce(b.sold_to, b.id) AS sold_to, l.currency, l.customer_id,
+            coalesce(nullif(l.service, ''), '-') AS service,
             CASE WHEN b.height = 0 THEN 0 ELSE line_paid(l.level_totals, l.total, l.flags, b.height - 1) END AS sales,
             CASE WHEN b.is_root THEN l.cost_total ELSE line_paid(l.level_totals, l.total, l.flags, b.height) END AS cost
+        FROM below b
+        JOIN batch_line l ON l.batch_date = b.batch_date AND l.revision = b.revision AND l.customer_id = b.id
+        WHERE l.batch_date = ANY ($1::date[]) AND l.revision = ANY ($2::integer[])
+        OFFSET 0
     ) m
-    WHERE l.batch_date = ANY ($1::date[]) AND l.revision = ANY ($2::integer[])
-    GROUP BY 1, 2, 3, 4
+    GROUP BY m.sold_to, m.currency, m.customer_id, m.service
 )
 SELECT t.sold_to, t.customer_id, n.name AS customer_name, t.service, t.currency, t.lines, t.sales, t.cost,
     CASE WHEN t.unknown = 0 THEN t.sales - t.cost END AS margin, nullif(t.unknown, 0) AS unknown
@@ -451,16 +457,17 @@ SELECT EXISTS (SELECT FROM up WHERE id = $4)
 -- What the first of the organisations that levels_below found takes from each of those directly below it, for all that goes
 -- through them, and what it pays for that; and, with nobody it is sold to, what it uses itself. A line of which one of the
 -- two is not known is counted apart.
-SELECT below.sold_to, l.currency, count(*) AS lines, coalesce(sum(m.sales), 0) AS sales, coalesce(sum(m.cost), 0) AS cost,
+SELECT m.sold_to, m.currency, count(*) AS lines, coalesce(sum(m.sales), 0) AS sales, coalesce(sum(m.cost), 0) AS cost,
     count(*) FILTER (WHERE m.sales IS NULL OR m.cost IS NULL) AS unknown
-FROM unnest($3::text[], $4::integer[], $5::text[], $6::boolean[]) AS below (id, height, sold_to, is_root)
-JOIN batch_line l ON l.batch_date = $1 AND l.revision = $2 AND l.customer_id = below.id
-CROSS JOIN LATERAL (
-    SELECT
+FROM (
+    SELECT below.sold_to, l.currency,
         CASE WHEN below.height = 0 THEN 0
             ELSE line_paid(l.level_totals, l.total, l.flags, below.height - 1) END AS sales,
         CASE WHEN below.is_root THEN l.cost_total
             ELSE line_paid(l.level_totals, l.total, l.flags, below.height) END AS cost
+    FROM unnest($3::text[], $4::integer[], $5::text[], $6::boolean[]) AS below (id, height, sold_to, is_root)
+    JOIN batch_line l ON l.batch_date = $1 AND l.revision = $2 AND l.customer_id = below.id
+    OFFSET 0
 ) m
-GROUP BY below.sold_to, l.currency
-ORDER BY below.sold_to COLLATE "C" NULLS LAST, l.currency
+GROUP BY m.sold_to, m.currency
+ORDER BY m.sold_to COLLATE "C" NULLS LAST, m.currency
