@@ -86,14 +86,18 @@ def pages(table: Table, rows: int, rows_per_sheet: int, words: Words) -> list[Sh
     ]
 
 
-def fact_pages(document: Document, rows_per_sheet: int, words: Words) -> tuple[list[Sheet], list[list[str]]]:
-    """The sheets of the completeness statement, and their rows: the batch's date if it is about one, fact and value."""
-    rows = [
-        [
-            words.day(date.fromisoformat(day)) if day else "",
+FactRow = tuple[date | None, str, str]
+"""A row of the completeness statement: the batch it is about, if it is about one, fact and value."""
+
+
+def fact_pages(document: Document, rows_per_sheet: int, words: Words) -> tuple[list[Sheet], list[FactRow]]:
+    """The sheets of the completeness statement, and their rows."""
+    rows: list[FactRow] = [
+        (
+            date.fromisoformat(day) if day else None,
             words.known(f"fact.{fact}", fact),
             words("value.none") if value == NONE else value,
-        ]
+        )
         for day, fact, value in facts_by_day(document)
     ]
     name = words("sheet.completeness")

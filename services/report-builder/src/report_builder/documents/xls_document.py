@@ -171,13 +171,12 @@ class XlsDocument:
     def _write_facts(self) -> None:
         sheets, rows = self._facts
         pages = _Pages(self, sheets)
-        for cells in rows:
+        for day, *texts in rows:
             number = pages.next_row()
-            self._stream.write(
-                b"".join(
-                    biff8.label(number, column, _NORMAL, self._clean(text)) for column, text in enumerate(cells) if text
-                )
-            )
+            if day:
+                self._stream.write(self._number(number, 0, _FORMATS, str(serial(day))))
+            for column, text in enumerate(texts, start=1):
+                self._stream.write(biff8.label(number, column, _NORMAL, self._clean(str(text))))
         pages.close()
 
     def _number(self, row: int, column: int, style: int, text: str) -> bytes:

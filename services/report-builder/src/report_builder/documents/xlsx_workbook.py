@@ -18,6 +18,7 @@ from report_builder.documents.sheets import (
     COVER_WIDTHS,
     Amount,
     Fact,
+    FactRow,
     Sheet,
     cell_formats,
     cover,
@@ -44,7 +45,7 @@ def skeleton(
     document: Document,
     words: Words,
     rows: list[Sheet],
-    facts: tuple[list[Sheet], list[list[str]]],
+    facts: tuple[list[Sheet], list[FactRow]],
     shown: Callable[[str], str],
 ) -> dict[str, bytes]:
     """Every part's bytes by name. ``rows`` are the sheets filled later; ``shown`` makes text fit for a cell."""
@@ -76,9 +77,10 @@ def skeleton(
     for page in pages:
         sheet = _table(book, page, header)
         for row, cells in zip(range(1, page.rows + 1), following, strict=False):
-            for column, text in enumerate(cells):
-                if text:
-                    sheet.write_string(row, column, shown(text))
+            if cells[0]:
+                sheet.write_number(row, 0, serial(cells[0]), formats[0])
+            for column, text in enumerate(cells[1:], start=1):
+                sheet.write_string(row, column, shown(text))
     book.close()
     with zipfile.ZipFile(raw) as parts:
         return {name: parts.read(name) for name in parts.namelist()}
