@@ -64,4 +64,5 @@ async def test_a_report_waits_for_its_store_and_says_so(
     assert hashlib.sha256(body).hexdigest() == report["parts"][0]["sha256"]
     assert report["reason"] is None
     kept = [file.name for file in (tmp_path / "s3" / "data").rglob("*") if file.is_file()]
-    assert sorted(kept) == ["SHA256SUMS", report["parts"][0]["name"], "manifest.json"]
+    name = report["parts"][0]["name"]
+    assert sorted(kept) == ["SHA256SUMS", name.replace(".csv", ".completeness.csv"), name, "manifest.json"]

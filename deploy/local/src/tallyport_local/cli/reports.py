@@ -22,7 +22,8 @@ from tallyport_local.installation import Installation, check
 
 BUILDER: Final = "report-builder"
 FORMATS: Final = ("xlsx", "xls", "xml", "csv")
-KINDS: Final = ("customer-detail",)
+KINDS: Final = ("billing-summary", "customer-detail", "reseller-detail")
+LANGUAGES: Final = ("de", "en", "es", "fr")
 _POLL_SECONDS: Final = 0.2
 
 report = new_app("Reports: documents made from the warehouse, kept in object storage for ever.")
@@ -108,8 +109,10 @@ def create(  # noqa: PLR0917 - typer passes every option by name
     to_date: Annotated[
         datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last date, included (default: the first).")
     ] = None,
-    organisation: Annotated[str | None, typer.Option(help="Only this organisation and what is below it.")] = None,
-    language: Annotated[str, typer.Option(help="The language of headings; there is en.")] = "en",
+    organisation: Annotated[
+        str | None, typer.Option(help="Only this organisation and what is below it; a reseller-detail needs one.")
+    ] = None,
+    language: Annotated[str, typer.Option(help=f"The language of sheets: {', '.join(LANGUAGES)}.")] = "en",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Also download it to this file or folder.")
     ] = None,

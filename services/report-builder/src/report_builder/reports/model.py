@@ -13,14 +13,32 @@ if TYPE_CHECKING:
     # Reading contracts takes as long as a small report; a rendering process needs none.
     from tallyport.contracts.reports import ReportFormat, ReportRequest
 
-KINDS: Final = ("customer-detail",)
-LANGUAGES: Final = ("en",)
+LANGUAGES: Final = ("de", "en", "es", "fr")
 MAX_DAYS: Final = 400
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 ReportState = Literal["requested", "rendering", "ready", "failed", "cancelled"]
 FINISHED: Final = frozenset({"ready", "failed", "cancelled"})
 Facts = dict[str, str | int | list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class KindRule:
+    """What a request for a kind of report must say, and which batches it is made from.
+
+    ``of_organisation``: it is about one organisation, which must be named. ``compares``: it needs the batches of as
+    many days before the period, too.
+    """
+
+    of_organisation: bool = False
+    compares: bool = False
+
+
+KINDS: Final = {
+    "billing-summary": KindRule(compares=True),
+    "customer-detail": KindRule(),
+    "reseller-detail": KindRule(of_organisation=True),
+}
 
 
 class RefusedRequestError(ValueError):
@@ -129,6 +147,8 @@ def settle(request: ReportRequest, asked_at: datetime) -> Wanted:
         raise RefusedRequestError(f"kind: {request.kind!r} is not one of {', '.join(KINDS)}")
     if request.language not in LANGUAGES:
         raise RefusedRequestError(f"language: {request.language!r} is not one of {', '.join(LANGUAGES)}")
+    if KINDS[request.kind].of_organisation and request.organisation is None:
+        raise RefusedRequestError(f"organisation: a {request.kind} is about one organisation; say which")
     if (to_date - from_date).days >= MAX_DAYS:
         raise RefusedRequestError(f"to_date: a report covers at most {MAX_DAYS} days; ask for several")
     return Wanted(
@@ -140,6 +160,13 @@ def settle(request: ReportRequest, asked_at: datetime) -> Wanted:
         organisation=request.organisation,
         language=request.language,
     )
+
+
+def reach_back(wanted: Wanted) -> date:
+    """The first date whose batch is needed: that of the period, or of the one of the same length just before it."""
+    if not KINDS[wanted.kind].compares:
+        return wanted.from_date
+    return wanted.from_date - (wanted.to_date - wanted.from_date) - timedelta(days=1)
 
 
 def missing_dates(wanted: Wanted, present: set[date]) -> tuple[date, ...]:
@@ -165,10 +192,16 @@ def visible_to(chains: Iterable[Sequence[str]]) -> frozenset[str]:
 
 def without_names(facts: Facts) -> Facts:
     """The statement for readers of one part of the tree: how many, where it would name what may be others'."""
-    return {
-        name: len(value) if isinstance(value, list) and not _all_dates(value) else value
-        for name, value in facts.items()
-    }
+    found: Facts = {}
+    for name, value in facts.items():
+        fact = name.rpartition(".")[2]
+        if not isinstance(value, list) or _all_dates(value):
+            found[name] = value
+        elif fact == "unreached":
+            found[f"{name}_places"] = len(value)
+        elif fact != "late_not_billed_reasons":
+            found[name] = len(value)
+    return found
 
 
 def _all_dates(values: list[str]) -> bool:

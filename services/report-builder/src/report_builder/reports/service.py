@@ -32,6 +32,7 @@ from report_builder.reports.model import (
     Wanted,
     completeness,
     missing_dates,
+    reach_back,
     settle,
     visible_to,
     without_names,
@@ -155,33 +156,26 @@ class ReportService:
 
     async def _pin(self, uow: UnitOfWork, report: Report) -> Report | None:
         wanted = report.wanted
-        batches = await reading.current_batches(uow.connection, wanted.from_date, wanted.to_date)
-        missing = missing_dates(wanted, {batch.batch_date for batch in batches})
+        batches = await reading.current_batches(uow.connection, reach_back(wanted), wanted.to_date)
+        keys = [(batch.batch_date, batch.revision) for batch in batches]
         chains: dict[BatchKey, list[str]] = {}
-        outside: list[str] = []
+        outside: set[date] = set()
         if wanted.organisation is not None:
-            keys = [(batch.batch_date, batch.revision) for batch in batches]
             chains = await reading.chains_upward(uow.connection, keys, wanted.organisation)
-            outside = [str(key[0]) for key in keys if not _in_scope(report.asker, chains.get(key, ()))]
-            batches = [batch for batch in batches if str(batch.batch_date) not in outside]
-        facts = completeness(missing, {batch.batch_date: dict(batch.completeness) for batch in batches})
-        if wanted.organisation is not None:
+            outside = {key[0] for key in keys if not _in_scope(report.asker, chains.get(key, ()))}
+        missing = missing_dates(wanted, {batch.batch_date for batch in batches})
+        batches = [batch for batch in batches if batch.batch_date not in outside]
+        said = {one.batch_date: dict(one.completeness) for one in batches}
+        period = {day: statement for day, statement in said.items() if day >= wanted.from_date}
+        # How many dates there are is said of the period; what was not whole, of the dates it is compared with, too.
+        facts = {**completeness((), said), **completeness(missing, period)}
+        if any(len(chain) > 1 for chain in chains.values()):
             facts = without_names(facts)
         if outside:
-            facts["dates_out_of_scope"] = list(outside)
+            facts["dates_out_of_scope"] = sorted(map(str, outside))
         facts.update(report.remarks)
-        if not batches:
-            period = str(wanted.from_date)
-            if wanted.to_date != wanted.from_date:
-                period += f" to {wanted.to_date}"
-            reason = (
-                f"organisation {wanted.organisation!r} is in none of the batches of {period}; look up its id, or ask "
-                "for other dates"
-                if outside
-                else f"no batch of {period} is in the warehouse; run the transfer (tallyport transfer execute --date "
-                f"{wanted.to_date}), then ask for the report again"
-            )
-            await self._end(uow, report, "failed", reason=reason, facts=facts)
+        if not period:
+            await self._end(uow, report, "failed", reason=_why_nothing(wanted, outside), facts=facts)
             return None
         await store.begin_rendering(
             uow.connection,
@@ -282,6 +276,19 @@ async def _see_scope(connection: store.Connection, wanted: Wanted, asker: Asker)
     chains = await reading.chains_upward(connection, [newest], wanted.organisation or "") if newest else {}
     if not any(_in_scope(asker, chain) for chain in chains.values()):
         raise UnknownOrganisationError(f"there is no organisation {wanted.organisation!r} at or below yours")
+
+
+def _why_nothing(wanted: Wanted, outside: set[date]) -> str:
+    dates = str(wanted.from_date) if wanted.to_date == wanted.from_date else f"{wanted.from_date} to {wanted.to_date}"
+    if outside:
+        return (
+            f"organisation {wanted.organisation!r} is in none of the batches of {dates}; look up its id, or ask for "
+            "other dates"
+        )
+    return (
+        f"no batch of {dates} is in the warehouse; run the transfer (tallyport transfer execute --date "
+        f"{wanted.to_date}), then ask for the report again"
+    )
 
 
 def _in_scope(asker: Asker, chain: Sequence[str]) -> bool:
