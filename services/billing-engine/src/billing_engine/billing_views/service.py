@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import asyncpg
@@ -43,6 +43,17 @@ class Registered:
     rows: int
     changed: bool
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a view about a customer's ``objects``, and for which units."""
+
+    work: ViewWork
+    units: list[ViewWork]
+    sql: str
+    column: str
+    objects: list[str]
 
 
 async def register(
@@ -114,13 +125,8 @@ def _same(view: RegisteredView, given: Definition, sql: str) -> bool:
 
 
 async def create_work(connection: Any) -> None:
-    """Make the empty table for the rows of views, which goes with the transaction."""
+    """Have the table for the rows of views, which is empty again when the transaction ends."""
     await store.create_work(connection)
-
-
-async def clear_work(connection: Any) -> None:
-    """Make way for other units in the same working set."""
-    await store.clear_lines(connection)
 
 
 async def export_snapshot(connection: Any) -> str:
@@ -139,15 +145,77 @@ async def fill(
     Raises:
         ViewFailedError: a view does not give what it has to; nothing is billed by half of a view.
     """
-    for work in works:
-        view = await store.version(lanes[0], work.view, work.version)
-        if view is None:
-            raise ViewFailedError(work.view, f"there is no version {work.version}")
+    for work, units in _alike(works):
+        view = await _found(lanes[0], work)
         column = work.column or view.quantity_column
         await _load(runner, lanes, work, sql=view.sql, quantity_column=column, dates=dates, snapshot=snapshot)
         for lane in lanes:
-            await store.fill_lines(lane, work)
+            await store.fill_lines(lane, work, [unit.unit_no for unit in units])
             await store.clear_rows(lane)
+
+
+async def questions(connection: Any, works: Sequence[ViewWork], customer: str) -> list[Question]:
+    """What to ask the views of some units about one customer.
+
+    Raises:
+        ViewFailedError: there is no such view.
+    """
+    asked: list[Question] = []
+    for work, units in _alike(works):
+        view = await _found(connection, work)
+        objects = await store.objects_of(connection, work.service, work.subject, customer)
+        if objects:
+            asked.append(Question(work, units, view.sql, work.column or view.quantity_column, objects))
+    return asked
+
+
+async def answers(
+    runner: ViewRunner, asked: Sequence[Question], dates: Dates, *, snapshot: str
+) -> list[tuple[Question, list[Row]]]:
+    """What the views say of the objects: exactly what they say in a transfer, and mostly sooner.
+
+    What they say of others is not looked at, so a fault there is not found.
+
+    Raises:
+        ViewFailedError: a view does not give what it has to.
+    """
+    return [
+        (
+            one,
+            await runner.run_for(
+                one.work.view, one.sql, one.column, snapshot=snapshot, dates=dates, objects=one.objects
+            ),
+        )
+        for one in asked
+    ]
+
+
+async def take_answers(connection: Any, said: Sequence[tuple[Question, list[Row]]], customer_no: int) -> None:
+    """Make what views said of one customer lines in its working set.
+
+    Raises:
+        ViewFailedError: a view has several rows for one object.
+    """
+    for one, rows in said:
+        await store.put_rows(connection, rows)
+        await _refuse_twice(connection, one.work)
+        await store.fill_lines(connection, one.work, [unit.unit_no for unit in one.units], customer_no)
+        await store.clear_rows(connection)
+
+
+def _alike(works: Sequence[ViewWork]) -> list[tuple[ViewWork, list[ViewWork]]]:
+    """Units that read the same column of the same view, which runs once for all of them."""
+    found: dict[ViewWork, list[ViewWork]] = {}
+    for work in works:
+        found.setdefault(replace(work, unit_no=0), []).append(work)
+    return list(found.items())
+
+
+async def _found(connection: Any, work: ViewWork) -> RegisteredView:
+    view = await store.version(connection, work.view, work.version)
+    if view is None:
+        raise ViewFailedError(work.view, f"there is no version {work.version}")
+    return view
 
 
 async def fill_what_works(
@@ -186,13 +254,18 @@ async def _load(
     rows = await runner.run(
         work.view, sql, quantity_column, snapshot=snapshot, dates=dates, max_rows=objects, take=take
     )
-    if twice := await store.objects_twice(first):
-        said = ", ".join(f"{name!r} ({count} times)" for name, count in twice)
-        raise ViewFailedError(work.view, f"it has several rows for one object: {said}")
+    await store.analyse_rows(first)
+    await _refuse_twice(first, work)
     if unknown := await store.objects_unknown(first, work.service, work.subject):
         said = ", ".join(repr(name) for name in unknown)
         raise ViewFailedError(work.view, f"not a {_THINGS[work.subject]} of service {work.service!r}: {said}")
     return rows
+
+
+async def _refuse_twice(connection: Any, work: ViewWork) -> None:
+    if twice := await store.objects_twice(connection):
+        said = ", ".join(f"{name!r} ({count} times)" for name, count in twice)
+        raise ViewFailedError(work.view, f"it has several rows for one object: {said}")
 
 
 async def newest(connection: Any) -> dict[str, RegisteredView]:
