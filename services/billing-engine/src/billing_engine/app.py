@@ -163,7 +163,7 @@ class Engine:
                 _, late = await asyncio.wait([task], timeout=5)
                 for one in late:
                     one.cancel()
-                await self.views.close()
+                self.views.close()
 
 
 def application(

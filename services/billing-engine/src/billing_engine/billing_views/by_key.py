@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -20,6 +21,7 @@ _PLACES: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=100)
 def by_key(sql: str) -> str | None:
     """``sql`` on the relations of ``olm_by_key`` and ``dbo_by_key``; None where its text does not let that be certain.
 

@@ -63,10 +63,10 @@ class ViewRunner:
         self._sessions = ViewSessions(settings) if settings is not None else None
         self._slots = asyncio.Semaphore(settings.runs_at_once if settings is not None else 1)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Let go of what is kept for the next run."""
         if self._sessions is not None:
-            await self._sessions.close()
+            self._sessions.close()
 
     async def run(
         self, name: str, sql: str, quantity_column: str, *, snapshot: str, dates: Dates, max_rows: int, take: Take
@@ -94,12 +94,12 @@ class ViewRunner:
         if self._settings is None or self._sessions is None:
             raise ViewFailedError(name, NOT_SET_UP)
         limit = 2 * BY_KEY_SECONDS if about.singly else self._settings.run_timeout_seconds
-        session_of = self._sessions.open(snapshot, dates, by_key=about.singly)
+        session_of = self._sessions.open(sql, quantity_column, snapshot, dates, by_key=about.singly)
         try:
             async with self._slots, asyncio.timeout(limit), session_of as session:
-                columns = await _columns(session, sql, quantity_column)
-                select = _select(_source(sql, columns, about), columns)
-                cursor = await session.cursor(select, *about.arguments)
+                statement = session.statement or await _prepared(session.connection, sql, quantity_column, about)
+                session.statement = statement
+                cursor = await statement.cursor(*about.arguments)
                 return await self._read(cursor, name, max_rows=max_rows, take=take)
         except ViewRefusedError as error:
             raise ViewFailedError(name, str(error)) from None
@@ -159,11 +159,17 @@ class ViewRunner:
         return rows
 
 
-async def _columns(session: Any, sql: str, quantity_column: str) -> Columns:
+async def _prepared(connection: Any, sql: str, quantity_column: str, about: _About) -> Any:
+    """The statement that reads the five columns of a view.
+
+    Raises:
+        ViewRefusedError: a column is missing, or cannot be what it has to be.
+    """
     # Within the parentheses nothing but a query can stand, and the extended protocol takes one statement at a time.
-    statement = await session.prepare(f"SELECT * FROM (\n{sql}\n) AS result")  # noqa: S608 - it is the view
+    statement = await connection.prepare(f"SELECT * FROM (\n{sql}\n) AS result")  # noqa: S608 - it is the view
     found = {attribute.name: attribute.type.name for attribute in statement.get_attributes()}
-    return columns_of(found, quantity_column)
+    columns = columns_of(found, quantity_column)
+    return await connection.prepare(_select(_source(sql, columns, about), columns))
 
 
 def _source(sql: str, columns: Columns, about: _About) -> str:

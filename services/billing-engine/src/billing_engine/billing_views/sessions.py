@@ -1,10 +1,11 @@
-"""Sessions of the role that views run as: one for each run, and one that is there already for somebody who waits."""
+"""Sessions of the role that views run as: one for each run, but where somebody waits for the same view again."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from math import ceil
 from typing import Any, Final
 
@@ -12,11 +13,10 @@ import asyncpg
 from tallyport.postgres.pool import DATABASE_ERRORS, connect_arguments
 
 from billing_engine.billing_views.by_key import SEARCH_PATH
-from billing_engine.billing_views.checking import RELATIONS
 from billing_engine.billing_views.model import Dates, ViewRefusedError
 from billing_engine.settings import ViewsDatabaseSettings
 
-SPARE_SECONDS: Final = 60.0
+KEPT_SECONDS: Final = 60.0
 BY_KEY_SECONDS: Final = 1
 NOT_CONFINED: Final = "the login for views may do more than read olm and dbo; make it as docs/operations.md says"
 # What tells a login that was only created from one that was also confined.
@@ -29,6 +29,7 @@ FROM pg_roles WHERE rolname = current_user
 _BY_KEY: Final = {
     "statement_timeout": f"{BY_KEY_SECONDS}s",
     "search_path": SEARCH_PATH,
+    "plan_cache_mode": "force_generic_plan",
     "jit": "off",
     "enable_nestloop": "on",
     # What the relations are made of is to be joined in any order: an id is known at one end only. The search for the
@@ -37,52 +38,85 @@ _BY_KEY: Final = {
     "from_collapse_limit": "12",
     "geqo": "off",
 }
-# A session learns what a relation is made of when it first plans with it; better before than while somebody waits.
-_ALL_BY_KEY: Final = " UNION ALL ".join(
-    f"SELECT count(*) FROM {schema}_by_key.{name} WHERE false"  # noqa: S608 - names of this program's own
-    for schema, names in RELATIONS.items()
-    for name in sorted(names)
-)
+
+
+@dataclass(slots=True)
+class ViewSession:
+    """A connection with a transaction for one run, and what it has prepared of ``column`` of the view ``sql``."""
+
+    connection: Any
+    sql: str
+    column: str
+    statement: Any | None = None
 
 
 class ViewSessions:
-    """Opens sessions, each for one run.
+    """Opens sessions.
 
-    It is closed after that: nothing that a view did to its session, no memory it took and no plan made for it is there
-    when the next one runs.
+    One that runs a view for everybody is closed after that run. The last one that was asked by key is kept for a short
+    while, to ask the same view again: connecting and planning take longer than the answer. No other view gets to see
+    it, so nothing that a view did to its session, no memory it took and no plan made for it is there for another.
     """
 
     def __init__(self, settings: ViewsDatabaseSettings) -> None:
         self._settings = settings
-        self._spare: asyncio.Task[Any] | None = None
+        self._kept: ViewSession | None = None
 
     @asynccontextmanager
-    async def open(self, snapshot: str, dates: Dates, *, by_key: bool) -> AsyncIterator[Any]:
-        """A session on an exported snapshot, for a batch's dates; ``by_key``, one that reads olm_by_key and dbo_by_key.
+    async def open(
+        self, sql: str, column: str, snapshot: str, dates: Dates, *, by_key: bool
+    ) -> AsyncIterator[ViewSession]:
+        """A session for a view on an exported snapshot and a batch's dates; ``by_key``, with its settings for that.
 
         Raises:
             ViewRefusedError: the role may do more than it should.
         """
-        spare, self._spare = self._spare, None
-        # A run for everybody has all the connections that the role may have to itself.
-        connection = await self._taken(spare, wanted=by_key) or await self._connect(by_key=by_key)
+        session = await self._taken(sql, column, by_key=by_key)
+        session = session or ViewSession(await self._connect(by_key=by_key), sql, column)
+        done = False
         try:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
+            async with session.connection.transaction(isolation="repeatable_read", readonly=True):
                 as_of = "" if dates.as_of is None else dates.as_of.isoformat()
-                await connection.execute(
+                await session.connection.execute(
                     f"SET TRANSACTION SNAPSHOT '{snapshot}'; SET LOCAL olm.batch_date = '{dates.batch_date}'; "
                     f"SET LOCAL olm.usage_date = '{dates.usage_day}'; SET LOCAL olm.as_of = '{as_of}'"
                 )
-                yield connection
+                if await session.connection.fetchval(_TOO_MUCH):
+                    raise ViewRefusedError([NOT_CONFINED])
+                yield session
+            done = True
         finally:
-            connection.terminate()
-            if by_key and self._spare is None:
-                self._spare = asyncio.create_task(self._open_spare(), name="spare view session")
+            if done and by_key:
+                self._keep(session)
+            else:
+                session.connection.terminate()
 
-    async def close(self) -> None:
-        """Close the session that waits, if one does."""
-        spare, self._spare = self._spare, None
-        await self._taken(spare, wanted=False)
+    def close(self) -> None:
+        """Close the session that is kept, if one is."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.connection.terminate()
+
+    async def _taken(self, sql: str, column: str, *, by_key: bool) -> ViewSession | None:
+        """The session that is kept, if it is for this and still works; another is closed, for there may be few."""
+        if not by_key or self._kept is None or (self._kept.sql, self._kept.column) != (sql, column):
+            self.close()
+            return None
+        kept, self._kept = self._kept, None
+        with suppress(*DATABASE_ERRORS):
+            await kept.connection.execute("SELECT 1")
+            return kept
+        kept.connection.terminate()
+        return None
+
+    def _keep(self, session: ViewSession) -> None:
+        self.close()
+        self._kept = session
+        asyncio.get_running_loop().call_later(KEPT_SECONDS, self._let_go, session)
+
+    def _let_go(self, session: ViewSession) -> None:
+        if self._kept is session:
+            self.close()
 
     async def _connect(self, *, by_key: bool) -> Any:
         arguments = connect_arguments(self._settings, "billing-engine view")
@@ -95,48 +129,4 @@ class ViewSessions:
             "enable_nestloop": "off",
             **(_BY_KEY if by_key else {}),
         }
-        connection = await asyncpg.connect(**arguments, statement_cache_size=0)
-        try:
-            await _refuse_too_much(connection)
-        except BaseException:
-            connection.terminate()
-            raise
-        return connection
-
-    async def _open_spare(self) -> Any:
-        """A session that no view has seen; closed unused after a while."""
-        connection = await self._connect(by_key=True)
-        try:
-            await connection.execute(_ALL_BY_KEY)
-        except BaseException:
-            connection.terminate()
-            raise
-        asyncio.get_running_loop().call_later(SPARE_SECONDS, self._give_up, connection, asyncio.current_task())
-        return connection
-
-    def _give_up(self, connection: Any, task: asyncio.Task[Any] | None) -> None:
-        if self._spare is task:
-            self._spare = None
-            connection.terminate()
-
-    async def _taken(self, spare: asyncio.Task[Any] | None, *, wanted: bool) -> Any | None:
-        """The session that was opened beforehand, if it is ``wanted`` and still works."""
-        if spare is None:
-            return None
-        if not wanted:
-            spare.cancel()
-        await asyncio.wait([spare])
-        if spare.cancelled() or spare.exception() is not None:
-            return None
-        connection = spare.result()
-        if wanted:
-            with suppress(*DATABASE_ERRORS):
-                await connection.execute("SELECT 1")
-                return connection
-        connection.terminate()
-        return None
-
-
-async def _refuse_too_much(connection: Any) -> None:
-    if await connection.fetchval(_TOO_MUCH):
-        raise ViewRefusedError([NOT_CONFINED])
+        return await asyncpg.connect(**arguments, statement_cache_size=0)

@@ -28,8 +28,11 @@ _BOTH, _BEFORE, _AFTER = "=-+"
 _FOR_ALL: Final = "SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL enable_nestloop = off"
 # Here it takes longer to plan than to compute, so a connection plans once for whatever customer. Row by row is the way
 # to the few rows that the working set is made of; how many things a customer has is not known to such a plan.
-_FOR_ONE: Final = "SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan"
-_ITS_LINES: Final = "SET LOCAL enable_nestloop = off"
+_FOR_ONE: Final = (
+    "SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan; "
+    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+)
+_ITS_LINES: Final = "SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on"
 
 Key = tuple[str, str]
 
