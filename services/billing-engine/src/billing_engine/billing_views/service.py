@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -135,12 +136,19 @@ async def export_snapshot(connection: Any) -> str:
 
 
 async def fill(
-    runner: ViewRunner, lanes: Sequence[Any], works: Sequence[ViewWork], dates: Dates, *, snapshot: str | None = None
+    runner: ViewRunner,
+    lanes: Sequence[Any],
+    works: Sequence[ViewWork],
+    dates: Dates,
+    *,
+    snapshot: str | None = None,
+    meanwhile: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Run the views of some units on the snapshot of the first lane, and make their rows lines on every lane.
 
     The lanes are transactions on one snapshot, with the tables that ``create_work`` makes; ``snapshot`` is what
-    ``export_snapshot`` gave for it, if it did.
+    ``export_snapshot`` gave for it, if it did. ``meanwhile`` is done on the lanes while the first view computes; it may
+    make their tables.
 
     Raises:
         ViewFailedError: a view does not give what it has to; nothing is billed by half of a view.
@@ -148,10 +156,21 @@ async def fill(
     for work, units in _alike(works):
         view = await _found(lanes[0], work)
         column = work.column or view.quantity_column
-        await _load(runner, lanes, work, sql=view.sql, quantity_column=column, dates=dates, snapshot=snapshot)
-        for lane in lanes:
-            await store.fill_lines(lane, work, [unit.unit_no for unit in units])
-            await store.clear_rows(lane)
+        await _load(
+            runner, lanes, work, sql=view.sql, quantity_column=column, dates=dates, snapshot=snapshot,
+            meanwhile=meanwhile,
+        )  # fmt: skip
+        meanwhile = None
+        numbers = [unit.unit_no for unit in units]
+        await asyncio.gather(*(_make_lines(lane, work, numbers) for lane in lanes))
+    if meanwhile is not None:
+        await meanwhile()
+
+
+async def _make_lines(lane: Any, work: ViewWork, units: Sequence[int]) -> None:
+    await store.analyse_rows(lane)
+    await store.fill_lines(lane, work, units)
+    await store.clear_rows(lane)
 
 
 async def questions(connection: Any, works: Sequence[ViewWork], customer: str) -> list[Question]:
@@ -241,25 +260,47 @@ async def _load(
     quantity_column: str,
     dates: Dates,
     snapshot: str | None = None,
+    meanwhile: Callable[[], Awaitable[None]] | None = None,
 ) -> int:
     """Run a view, keep its rows on every lane, and look at them."""
-
-    async def take(rows: Sequence[Row]) -> None:
-        for lane in lanes:
-            await store.put_rows(lane, rows)
-
     first, *_ = lanes
     objects = await store.count_objects(first, work.service, work.subject)
     snapshot = snapshot or await store.export_snapshot(first)
-    rows = await runner.run(
-        work.view, sql, quantity_column, snapshot=snapshot, dates=dates, max_rows=objects, take=take
-    )
+    async with _beside(meanwhile) as until_done:
+
+        async def take(rows: Sequence[Row]) -> None:
+            await until_done()
+            await asyncio.gather(*(store.put_rows(lane, rows) for lane in lanes))
+
+        rows = await runner.run(
+            work.view, sql, quantity_column, snapshot=snapshot, dates=dates, max_rows=objects, take=take
+        )
+        await until_done()
     await store.analyse_rows(first)
     await _refuse_twice(first, work)
     if unknown := await store.objects_unknown(first, work.service, work.subject):
         said = ", ".join(repr(name) for name in unknown)
         raise ViewFailedError(work.view, f"not a {_THINGS[work.subject]} of service {work.service!r}: {said}")
     return rows
+
+
+@asynccontextmanager
+async def _beside(
+    meanwhile: Callable[[], Awaitable[None]] | None,
+) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Do something beside the block, which may wait until it is done; it does not outlast the block."""
+    task = asyncio.ensure_future(meanwhile()) if meanwhile is not None else None
+
+    async def until_done() -> None:
+        if task is not None:
+            await task
+
+    try:
+        yield until_done
+    finally:
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 async def _refuse_twice(connection: Any, work: ViewWork) -> None:

@@ -90,17 +90,14 @@ class LineFreezer:
 
     async def freeze(self, parked_samples: int) -> int:
         """Compute, freeze and hand on everything; returns the number of lines."""
-        customers, *_ = await asyncio.gather(*(self._prepare(lane) for lane in self._lanes))
+        customers, allocations = await self._begin()
         self._customers = len(customers)
-        works = view_works(await lines_store.published_schemas(self._lanes[0]))
-        dates = Dates(self._transfer.batch_date, self._transfer.usage_day, self._transfer.as_of)
-        await billing_views.fill(self._views, self._lanes, works, dates)
         await self._take_over()
         billed = [number for batch in self._late.open for number in batch.customers]
         billed += [one.customer_no for one in self._adjustments]
         organisations = await lines_store.compute_organisations(self._lanes[0], ROWS_PER_CHUNK, billed)
         await self._keep("organisations", organisations)
-        await self._keep("allocations", await lines_store.compute_allocations(self._lanes[0], ROWS_PER_CHUNK))
+        await self._keep("allocations", allocations)
         keeping: asyncio.Task[None] | None = None
         async with aclosing(self._computed(customers)) as computed:
             try:
@@ -117,6 +114,26 @@ class LineFreezer:
         await self._adjust()
         await self._record(parked_samples)
         return self._lines
+
+    async def _begin(self) -> tuple[list[int], list[lines_store.Part]]:
+        """Fill the working sets, views and all; the customers in order, and what they were allocated."""
+        first = self._lanes[0]
+        customers: list[int] = []
+        allocations: list[lines_store.Part] = []
+
+        async def prepare() -> None:
+            prepared = await asyncio.gather(*(self._prepare(lane) for lane in self._lanes))
+            customers.extend(prepared[0])
+            allocations.extend(await lines_store.compute_allocations(first, ROWS_PER_CHUNK))
+
+        dates = Dates(self._transfer.batch_date, self._transfer.usage_day, self._transfer.as_of)
+        if self._transfer.as_of is not None:
+            # Which views there are is part of the state that the lanes have to travel to.
+            await prepare()
+        works = view_works(await lines_store.published_schemas(first))
+        meanwhile = prepare if self._transfer.as_of is None else None
+        await billing_views.fill(self._views, self._lanes, works, dates, meanwhile=meanwhile)
+        return customers, allocations
 
     async def _prepare(self, lane: Any) -> list[int]:
         await lane.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")

@@ -387,8 +387,8 @@ WITH usage AS (
            string_agg(coalesce(round(r.sales, r.digits)::text, '-'), ' ' ORDER BY l.n) AS totals_of_one,
            string_agg(CASE WHEN r.no_price THEN '-' ELSE round(0, r.digits)::text END, ' ' ORDER BY l.n) AS totals_of_none,
            string_agg(round(0, r.digits)::text, ' ' ORDER BY l.n) AS nothing,
-           array_agg(ROW(l.n, r.sales, r.no_price, r.ceilings, r.floors, r.feet, r.prices, r.package_size, r.minimum, r.maximum))
-               AS rungs
+           array_agg(ROW(l.n, r.sales, r.no_price, r.ceilings, r.floors, r.feet, r.prices, r.package_size, r.minimum, r.maximum)
+               ORDER BY l.n) AS rungs
     FROM billed_by b
     JOIN work_group_level l USING (group_no)
     JOIN rated r ON (r.group_no, r.unit_no, r.plan) = (l.level_group_no, b.unit_no, b.plan)
@@ -483,13 +483,14 @@ WITH usage AS (
                        THEN CASE WHEN quantity = 1 THEN end_of_one ELSE end_of_none END
                        ELSE before_levels
                             || CASE WHEN levels = 0 THEN '' WHEN exempt IS NOT NULL THEN nothing
-                                    WHEN rungs IS NOT NULL THEN (
-                                        SELECT string_agg(coalesce(round(CASE
+                                    -- In the order that the array has.
+                                    WHEN rungs IS NOT NULL THEN array_to_string(ARRAY(
+                                        SELECT round(CASE
                                                    WHEN r.no_price THEN NULL WHEN r.floors IS NULL THEN quantity * r.sales
                                                    WHEN quantity <= 0 THEN 0
                                                    ELSE greatest(least(r.feet[b.tier]
                                                         + (a.counted - r.floors[b.tier]) * r.prices[b.tier], r.maximum), r.minimum)
-                                                   END, digits)::text, '-'), ' ' ORDER BY r.n)
+                                                   END, digits)
                                         FROM unnest(rungs) AS r (
                                             n int, sales numeric, no_price boolean, ceilings numeric[], floors numeric[],
                                             feet numeric[], prices numeric[], package_size numeric, minimum numeric, maximum numeric
@@ -503,7 +504,7 @@ WITH usage AS (
                                         CROSS JOIN LATERAL (
                                             SELECT 1 + cardinality(r.ceilings) - width_bucket(-a.counted, r.ceilings) AS tier
                                         ) b
-                                    )
+                                    ), ' ', '-')
                                     WHEN levels = 1 THEN coalesce(round(quantity * level_sales[1], digits)::text, '-')
                                     ELSE concat_ws(' ', coalesce(round(quantity * level_sales[1], digits)::text, '-'),
                                              coalesce(round(quantity * level_sales[2], digits)::text, '-'),
