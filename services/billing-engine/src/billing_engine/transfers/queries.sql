@@ -149,6 +149,11 @@ ORDER BY batch_date, revision LIMIT $5
 -- One finished revision.
 SELECT batch_date, revision, chunks, sha256, previous_sha256 FROM transfer WHERE batch_date = $1 AND revision = $2
 
+-- name: let_go_at
+-- When retention let go of the lines of a revision, if it did: what was frozen after that is another matter.
+SELECT g.let_go_at FROM batch_let_go g JOIN transfer t USING (batch_date)
+WHERE t.batch_date = $1 AND t.revision = $2 AND t.frozen_at <= g.let_go_at
+
 -- name: lateness
 -- For the completeness statement: dead letters and conflicts among usage since a moment.
 SELECT count(*) FILTER (WHERE reason NOT LIKE 'conflict:%') AS dead, count(*) FILTER (WHERE reason LIKE 'conflict:%') AS conflicts

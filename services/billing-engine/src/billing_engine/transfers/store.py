@@ -286,6 +286,12 @@ async def batch(connection: Connection, batch_date: date, revision: int) -> dict
     return None if row is None else dict(row.items())
 
 
+async def let_go_at(connection: Connection, batch_date: date, revision: int) -> datetime | None:
+    """When retention let go of a revision's lines; None if they have to be there."""
+    moment: datetime | None = await connection.fetchval(_QUERIES["let_go_at"], batch_date, revision)
+    return moment
+
+
 async def usage_set_aside(connection: Connection, since: datetime) -> tuple[int, int]:
     """Dead letters and conflicts among usage since a moment."""
     row = await connection.fetchrow(_QUERIES["lateness"], since)
