@@ -9,8 +9,9 @@ INSERT INTO registered_view (name, version, service, plan_type, label, quantity_
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 
 -- name: newest_views
--- The newest version of every view, or of the one that is named.
-SELECT DISTINCT ON (name) * FROM registered_view WHERE $1::text IS NULL OR name = $1 ORDER BY name, version DESC
+-- The newest version of every view, or of the one that is named; $3 of them at most, from behind the name $2 on.
+SELECT DISTINCT ON (name) * FROM registered_view
+WHERE ($1::text IS NULL OR name = $1) AND ($2::text IS NULL OR name > $2) ORDER BY name, version DESC LIMIT $3
 
 -- name: view_version
 -- One version, for ever the same.

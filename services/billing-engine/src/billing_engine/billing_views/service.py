@@ -314,6 +314,11 @@ async def newest(connection: Any) -> dict[str, RegisteredView]:
     return {view.name: view for view in await store.newest(connection)}
 
 
+async def listing(connection: Any, *, after: str | None, limit: int) -> list[RegisteredView]:
+    """The newest version of so many views by name, from behind the name ``after`` on."""
+    return await store.newest(connection, after=after, limit=limit)
+
+
 async def named(connection: Any, units: Sequence[BillingUnit]) -> Named:
     """The views that units name, each with the version they name; None where nobody registered it."""
     wanted = {(unit.unit.view, unit.unit.version) for unit in units if isinstance(unit.unit, ViewUnit)}

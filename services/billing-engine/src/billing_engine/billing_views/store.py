@@ -40,9 +40,12 @@ async def put(
     return view
 
 
-async def newest(connection: Connection, name: str | None = None) -> list[RegisteredView]:
-    """The newest version of every view, or of the one that is named."""
-    return [RegisteredView(**dict(row.items())) for row in await connection.fetch(_QUERIES["newest_views"], name)]
+async def newest(
+    connection: Connection, name: str | None = None, *, after: str | None = None, limit: int | None = None
+) -> list[RegisteredView]:
+    """The newest version of every view, or of the one that is named, by name; ``limit`` at most, behind ``after``."""
+    rows = await connection.fetch(_QUERIES["newest_views"], name, after, limit)
+    return [RegisteredView(**dict(row.items())) for row in rows]
 
 
 async def version(connection: Connection, name: str, number: int | None) -> RegisteredView | None:
