@@ -17,6 +17,7 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer
 from operating import Operated
+from tallyport.contracts.billing import transfer_correlation
 from tallyport.contracts.directory import DIRECTORY_TYPE
 from tallyport.contracts.usage import UsageChunk
 from tallyport.messaging.envelope import Envelope
@@ -287,6 +288,18 @@ def test_logs_of_one_part_and_of_all(operated: Operated) -> None:
     assert json.loads(last)["service"] == ENGINE
     everything = operated.tallyport("logs", "--lines", "2")
     assert {line.split(maxsplit=1)[0] for line in everything.splitlines()} >= {ENGINE, NOTIFIER, "supervisor"}
+
+
+def test_log_lines_say_what_they_belong_to(operated: Operated) -> None:
+    def belongs_to(service: str, event: str) -> set[str]:
+        lines = [json.loads(line) for line in operated.tallyport("logs", service, "--lines", "1000").splitlines()]
+        return {line["correlation_id"] for line in lines if line["event"] == event}
+
+    assert "broken-1" in belongs_to(ENGINE, "record_set_aside")
+    assert transfer_correlation(TODAY, 1) in belongs_to(ENGINE, "transfer_step_done") & belongs_to(
+        BUILDER, "batch_loaded"
+    )
+    assert belongs_to(BUILDER, "report_ready")
 
 
 def test_logs_are_followed_until_ctrl_c(operated: Operated) -> None:

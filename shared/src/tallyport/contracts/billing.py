@@ -42,6 +42,11 @@ ORGANISATION_COLUMNS: Final = (
 ALLOCATION_COLUMNS: Final = ("customer_id", "service", "plan", "plan_name", "allocated", "used")
 
 
+def transfer_correlation(batch_date: date, revision: int) -> str:
+    """The correlation id of all that belongs to one transfer, in logs and events."""
+    return f"transfer-{batch_date}-r{revision}"
+
+
 class BatchChunk(Contract):
     """A run of rows of one kind, ordered; ``sha256`` is that of the UTF-8 bytes between the brackets of ``rows``.
 

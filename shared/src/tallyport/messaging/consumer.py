@@ -18,6 +18,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 
 from tallyport.clock import Clock
+from tallyport.correlation import correlated
 from tallyport.messaging.backoff import Backoff
 from tallyport.messaging.dispatch import POISON_ERRORS, Subscription
 from tallyport.messaging.log_ends import LogEnds
@@ -35,7 +36,7 @@ POLLS_READ_AHEAD: Final = 2
 """Polls that are being applied or wait for it: one is not enough to keep both Python and PostgreSQL at work."""
 RECORDS_READ_AT_ONCE: Final = 250
 """A few milliseconds of work, so that whoever waits for the loop does not wait for a whole poll."""
-IDLE_WAIT_MS: Final = 10_000
+IDLE_WAIT_MS: Final = 20_000
 """How long an idle consumer and the broker wait for each other; a record that arrives ends it at once."""
 BUSY_WAIT_MS: Final = 250
 """How long they do while records come."""
@@ -210,7 +211,7 @@ class BatchConsumer:
             try:
                 return await self._read_in_slices(records)
             except Exception as error:
-                log.exception("poll_not_read", group=self.subscription.group, first=_place(records[0]))
+                log.exception("poll_not_read", group=self.subscription.group, first=records[0].place)
                 await self._retry_later(backoff, error)
         raise StoppingError
 
@@ -242,7 +243,7 @@ class BatchConsumer:
                 await self._retry_later(backoff, error)
                 continue
             except Exception as error:
-                log.exception("poll_failed", group=self.subscription.group, first=_place(poll.records[0]))
+                log.exception("poll_failed", group=self.subscription.group, first=poll.records[0].place)
                 await self._retry_later(backoff, error)
                 continue
             self._position.last_error = None
@@ -290,7 +291,8 @@ class BatchConsumer:
         metrics.dead.labels(*labels).inc(len(uow.rejected))
         metrics.parked.inc(uow.parked_samples)
         for record, reason in uow.rejected:
-            log.warning("record_set_aside", group=self.subscription.group, place=_place(record), reason=reason)
+            with correlated(record.correlation_id):
+                log.warning("record_set_aside", group=self.subscription.group, place=record.place, reason=reason)
 
     async def _commit(self, offsets: dict[TopicPartition, int]) -> None:
         """Commit what was applied: these offsets, not the consumer's position, which may be further."""
@@ -346,10 +348,6 @@ class BatchConsumer:
                 committed = await consumer.committed(partition)
                 known.setdefault(partition, committed if committed is not None else beginnings[partition])
         return sum(max(0, ends[partition] - known[partition]) for partition in assigned)
-
-
-def _place(record: Record) -> str:
-    return f"{record.topic}:{record.partition}:{record.offset}"
 
 
 def _let_fetches_wait(consumer: AIOKafkaConsumer, milliseconds: int) -> None:

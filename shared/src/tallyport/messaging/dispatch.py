@@ -144,8 +144,7 @@ class EventDispatcher:
     def _read(self, record: Record) -> Event[Any]:
         if self.compacted and record.value is None:
             key = (record.key or b"").decode(errors="replace")
-            place = f"{record.topic}:{record.partition}:{record.offset}"
-            envelope = Envelope(id=place, source="kafka", type="tombstone", time=_timestamp(record))
+            envelope = Envelope(id=record.place, source="kafka", type="tombstone", time=_timestamp(record))
             return _event(envelope, Tombstone(key), record)
         check_size(record, self.max_record_bytes)
         envelope = read_envelope(record)

@@ -25,6 +25,18 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     headers: tuple[tuple[str, bytes], ...]
     timestamp_ms: int
 
+    @property
+    def place(self) -> str:
+        """Where it stood, as logs and reasons name it."""
+        return f"{self.topic}:{self.partition}:{self.offset}"
+
+    @property
+    def correlation_id(self) -> str | None:
+        """What its headers say it belongs to, however broken the rest of it is; an event by itself is its own."""
+        said = {name: value for name, value in self.headers if name in ("ce_correlationid", "ce_id") and value}
+        found = said.get("ce_correlationid") or said.get("ce_id")
+        return None if found is None else found.decode(errors="replace")
+
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:

@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 _QUERIES: Final = load_queries("tallyport.messaging")
 
-MEASURE_SECONDS: Final = 15.0
+MEASURE_SECONDS: Final = 20.0
 PURGE_SECONDS: Final = 3600.0
 DEFAULT_STALL_SECONDS: Final = 60.0
 DEFAULT_INBOX_RETENTION_DAYS: Final = 400

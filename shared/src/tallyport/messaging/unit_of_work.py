@@ -13,6 +13,7 @@ import asyncpg
 
 from tallyport.clock import Clock
 from tallyport.contracts.base import Contract
+from tallyport.correlation import current_correlation
 from tallyport.messaging.envelope import SOURCE_PREFIX, Envelope, new_event_id
 from tallyport.messaging.record import Event, Record
 from tallyport.postgres.queries import load_queries
@@ -53,7 +54,7 @@ class UnitOfWork:
         event_id: str | None = None,
         correlation_id: str | None = None,
     ) -> None:
-        """Leave a message for the relay; ``data`` None is a tombstone.
+        """Leave a message for the relay; ``data`` None is a tombstone. It belongs to what the work at hand belongs to.
 
         Order is kept per key as long as writers of a key hold a lock on what it names until they commit.
 
@@ -72,7 +73,7 @@ class UnitOfWork:
             type=data.TYPE,
             time=self.now(),
             subject=key,
-            correlation_id=correlation_id,
+            correlation_id=correlation_id or current_correlation(),
         )
         names, values = zip(*envelope.headers(), strict=True)
         self._outbox.append((topic, key.encode(), value, list(names), list(values)))

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from tallyport.access.tokens import Principal, Role, TokenStore, require
 from tallyport.rest.bodies import BodyLimit
+from tallyport.rest.correlating import Correlating
 from tallyport.rest.openapi import describe
 from tallyport.rest.problems import ProblemError, problem
 from tallyport.settings import HttpSettings
@@ -84,6 +85,7 @@ def service_app(
 
     app = FastAPI(title=f"Tallyport {service}", version="1", lifespan=run, docs_url=None, redoc_url=None)
     app.state.tokens = tokens
+    app.add_middleware(Correlating)
 
     @app.get("/health/live", include_in_schema=False)
     async def live() -> dict[str, bool]:

@@ -11,7 +11,8 @@ import asyncpg
 import structlog
 from aiokafka.errors import KafkaError
 from tallyport.clock import Clock
-from tallyport.contracts.billing import TransferState
+from tallyport.contracts.billing import TransferState, transfer_correlation
+from tallyport.correlation import correlated
 from tallyport.messaging.backoff import Backoff
 from tallyport.messaging.runtime import MessagingRuntime
 from tallyport.postgres.pool import TRANSIENT_ERRORS
@@ -76,7 +77,8 @@ class TransferRunner:
                 async with self._pool.acquire() as connection:
                     todo = await store.running(connection)
                 for batch_date, revision in todo:
-                    await self._run_one(batch_date, revision)
+                    with correlated(transfer_correlation(batch_date, revision)):
+                        await self._run_one(batch_date, revision)
                 backoff.reset()
             except (*TRANSIENT_ERRORS, KafkaError) as error:
                 log.warning("transfer_interrupted", error=f"{type(error).__name__}: {error}")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from tallyport.access.tokens import Principal, Role, require
 from tallyport.contracts.actions import ACTIONS, ActionRequest
 from tallyport.contracts.base import Sha256
+from tallyport.correlation import current_correlation
 from tallyport.messaging.unit_of_work import UnitOfWork
 from tallyport.observability.http import ProblemError
 
@@ -79,7 +80,7 @@ def gate_router(pool: asyncpg.Pool[asyncpg.Record], unit_of_work: UnitOfWorkFact
         """Ask before a billable action: 200 with the decision, or 202 while somebody has to confirm."""
         try:
             async with unit_of_work() as uow:
-                await gate.request(uow, request, correlation_id=request.id)
+                await gate.request(uow, request, correlation_id=current_correlation() or request.id)
         except ConflictingRequestError as error:
             raise ProblemError(409, "Conflicting request", str(error)) from None
         known = await find(request.id)

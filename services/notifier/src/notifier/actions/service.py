@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import structlog
 from tallyport.contracts.actions import ActionDecided, ActionRequest, ConfirmationAnswered, Quote
+from tallyport.correlation import correlated
 from tallyport.messaging.record import Event
 from tallyport.messaging.unit_of_work import UnitOfWork
 
@@ -16,6 +18,8 @@ from notifier.actions.model import Reason, allowed_at_once
 from notifier.confirmations import service as confirmations
 from notifier.prices.model import Customer
 from notifier.prices.service import customer_of, quote_for
+
+log = structlog.get_logger()
 
 TOPIC = "billable-actions.decided"
 
@@ -147,7 +151,8 @@ class Gate:
         """``billable-actions.requested``."""
         for event in events:
             try:
-                await self.request(uow, event.data, correlation_id=event.correlation_id)
+                with correlated(event.correlation_id):
+                    await self.request(uow, event.data, correlation_id=event.correlation_id)
             except ConflictingRequestError as error:
                 uow.reject(event, f"conflict: {error}")
 
@@ -182,6 +187,8 @@ class Gate:
         ):
             decided = await store.find(uow.connection, request_id)
             if decided is not None:
+                with correlated(decided.correlation_id):
+                    log.info("action_decided", request_id=request_id, decision=decision, reason=reason.value)
                 await self._audit(uow, "notifier", decision, request_id, {"reason": reason.value})
                 self._announce(uow, decided)
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from tallyport.access.tokens import Principal, Role, require
 from tallyport.contracts.base import Identifier
 from tallyport.contracts.reports import ReportFormat, ReportRequest
+from tallyport.correlation import current_correlation
 from tallyport.messaging.unit_of_work import UnitOfWork
 from tallyport.money import plain
 from tallyport.observability.http import ProblemError
@@ -98,7 +99,7 @@ async def _request(service: ReportService, uow: UnitOfWork, body: NewReport, who
     report_id = body.report_id or str(uuid4())
     try:
         request = ReportRequest(**{**body.model_dump(), "report_id": report_id, "organisation": organisation})
-        await service.request(uow, request, asked_at=uow.now())
+        await service.request(uow, request, asked_at=uow.now(), correlation_id=current_correlation())
     except ValidationError as error:
         raise ProblemError(422, "The request is not valid", str(error.errors()[0]["msg"])) from None
     except RefusedRequestError as error:

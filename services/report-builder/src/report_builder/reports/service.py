@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import structlog
 from tallyport.contracts.reports import BatchRevision, ReportFailed, ReportPart, ReportReady, ReportRequest
+from tallyport.correlation import correlated
 from tallyport.messaging.unit_of_work import UnitOfWork
 from tallyport.money import parse_decimal
 
@@ -158,7 +159,8 @@ class ReportService:
                 completeness=outcome.completeness,
             )
             uow.publish(READY_TOPIC, key=report_id, data=event, correlation_id=report.correlation_id)
-        log.info("report_ready", report_id=report_id, rows=sum(part.rows for part in outcome.parts))
+        with correlated(report.correlation_id):
+            log.info("report_ready", report_id=report_id, rows=sum(part.rows for part in outcome.parts))
 
     async def failed(self, report_id: str, reason: str) -> None:
         """The report cannot be made: note it and say so, in one transaction."""
@@ -172,7 +174,8 @@ class ReportService:
         await store.finish_failed(uow.connection, report_id, reason, facts, uow.now())
         event = ReportFailed(report_id=report_id, kind=report.wanted.kind, reason=reason, failed_at=uow.now())
         uow.publish(FAILED_TOPIC, key=report_id, data=event, correlation_id=report.correlation_id)
-        log.warning("report_failed", report_id=report_id, reason=reason)
+        with correlated(report.correlation_id):
+            log.warning("report_failed", report_id=report_id, reason=reason)
 
 
 def refuse(uow: UnitOfWork, request: ReportRequest, error: RefusedRequestError, correlation_id: str | None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tallyport.contracts.reports import ReportRequest
+from tallyport.correlation import correlated
 from tallyport.messaging.dispatch import EventDispatcher, Subscription
 from tallyport.messaging.inbox import SourceNumbers
 from tallyport.messaging.record import Event
@@ -25,7 +26,8 @@ def reports_subscription(service: ReportService, sources: SourceNumbers) -> Subs
             request: ReportRequest = event.data
             try:
                 # "Yesterday" is the requester's: the event's time, however late it is read.
-                await service.request(uow, request, asked_at=event.time, correlation_id=event.correlation_id)
+                with correlated(event.correlation_id):
+                    await service.request(uow, request, asked_at=event.time, correlation_id=event.correlation_id)
             except RefusedRequestError as error:
                 refuse(uow, request, error, event.correlation_id)
             except RepeatedRequestError as error:

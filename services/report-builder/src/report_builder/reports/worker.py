@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import asyncpg
 import structlog
+from tallyport.correlation import correlated
 from tallyport.messaging.backoff import Backoff
 from tallyport.postgres.pool import TRANSIENT_ERRORS
 from tallyport.settings import DatabaseSettings
@@ -108,6 +109,11 @@ class ReportWorker:
         report = await self._service.begin(report_id)
         if report is None:
             return
+        with correlated(report.correlation_id):
+            await self._attempt(report, session)
+
+    async def _attempt(self, report: Report, session: Any) -> None:
+        report_id = report.wanted.report_id
         if report.attempts > self._max_attempts:
             await self._service.failed(
                 report_id,

@@ -8,7 +8,8 @@ from typing import Final
 
 import asyncpg
 import structlog
-from tallyport.contracts.billing import TransferState
+from tallyport.contracts.billing import TransferState, transfer_correlation
+from tallyport.correlation import correlated
 from tallyport.messaging.dispatch import POISON_ERRORS
 from tallyport.messaging.unit_of_work import UnitOfWork
 
@@ -139,7 +140,8 @@ async def abandoned(uow: UnitOfWork, transfer: TransferState) -> None:
     await store.wait_for_loaders(uow.connection, batch)
     state, _ = await store.lock_batch(uow.connection, batch)
     if state == "loading":
-        await _give_up(uow, batch, transfer.reason or "the transfer failed")
+        with correlated(transfer_correlation(*batch)):
+            await _give_up(uow, batch, transfer.reason or "the transfer failed")
 
 
 async def _give_up(uow: UnitOfWork, batch: BatchKey, reason: str) -> None:
@@ -161,6 +163,11 @@ async def _drop_passed_over(uow: UnitOfWork, loaded: BatchKey) -> None:
 
 async def complete(uow: UnitOfWork, batch: BatchKey) -> None:
     """If all chunks are here, verify the batch, make it current and say so; or say why it cannot be accepted."""
+    with correlated(transfer_correlation(*batch)):
+        await _complete(uow, batch)
+
+
+async def _complete(uow: UnitOfWork, batch: BatchKey) -> None:
     connection = uow.connection
     state, expected = await store.lock_batch(connection, batch)
     if state != "loading" or expected is None or await store.count_chunks(connection, batch) < expected.chunks:

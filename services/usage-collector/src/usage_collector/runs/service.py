@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 from tallyport.clock import Clock
 from tallyport.contracts.collection import CollectionRun
+from tallyport.correlation import correlated
 from tallyport.messaging.envelope import SOURCE_PREFIX, new_event_id
 from tallyport.usage_csv import chunk_id
 
@@ -142,6 +143,10 @@ class Worker:
             return store.next_queued(connection, self.source.name, self._around.clock.now())
 
     async def _read(self, run: Run, *, asked_for: bool) -> None:
+        with correlated(run.run_id):
+            await self._read_source(run, asked_for=asked_for)
+
+    async def _read_source(self, run: Run, *, asked_for: bool) -> None:
         if isinstance(self.source, PostgresSource):
             await self._read_server(self.source, run)
         else:

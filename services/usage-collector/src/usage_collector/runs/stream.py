@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 from tallyport.clock import Clock
 from tallyport.contracts.collection import CollectionRequest
+from tallyport.correlation import correlated
 from tallyport.messaging.backoff import Backoff
 from tallyport.messaging.dispatch import describe
 from tallyport.messaging.envelope import Envelope, read_envelope
@@ -124,14 +125,16 @@ class Requests:
                 known = [name for name in request.sources or self._collector.workers if name in self._collector.workers]
                 if unknown := set(request.sources) - set(known):
                     # Another collector may have it; none can know them all.
-                    log.info("sources_not_here", run_id=request.run_id, sources=sorted(unknown))
+                    with correlated(request.run_id):
+                        log.info("sources_not_here", run_id=request.run_id, sources=sorted(unknown))
                 for name in known:
                     store.queue(tx, request.run_id, name)
                 asked.update(known)
         return asked
 
     def _dead_letter(self, record: Record, reason: str) -> Message:
-        log.warning("record_set_aside", place=f"{record.topic}:{record.partition}:{record.offset}", reason=reason)
+        with correlated(record.correlation_id):
+            log.warning("record_set_aside", place=record.place, reason=reason)
         place = {
             "dl_reason": reason[:2000],
             "dl_topic": record.topic,
