@@ -126,8 +126,8 @@ class ViewSessions:
             # The engine ends it first and knows why; the server does, should the engine be gone.
             "transaction_timeout": f"{ceil(self._settings.run_timeout_seconds) + 5}s",
             "search_path": "olm, dbo, pg_catalog",
-            # Joins row by row are what the planner falls into when it takes the rows of a view for few. To sort the rows of
-            # everybody and merge them takes a third longer than to hash them.
+            # Joins row by row are what the planner falls into when it takes the rows of a view for few. To sort
+            # everybody's rows and merge them takes a third longer than to hash them.
             "enable_nestloop": "off",
             "enable_mergejoin": "off",
             **(_BY_KEY if by_key else {}),
