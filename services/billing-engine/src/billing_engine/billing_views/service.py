@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -198,15 +199,8 @@ async def answers(
     Raises:
         ViewFailedError: a view does not give what it has to.
     """
-    return [
-        (
-            one,
-            await runner.run_for(
-                one.work.view, one.sql, one.column, snapshot=snapshot, dates=dates, objects=one.objects
-            ),
-        )
-        for one in asked
-    ]
+    ask = partial(runner.run_for, snapshot=snapshot, dates=dates)
+    return [(one, await ask(one.work.view, one.sql, one.column, objects=one.objects)) for one in asked]
 
 
 async def take_answers(connection: Any, said: Sequence[tuple[Question, list[Row]]], customer_no: int) -> None:
