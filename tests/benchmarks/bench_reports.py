@@ -170,6 +170,7 @@ async def ours(database: DatabaseSettings, sha256: str, kind: str, name: str, fo
         batches=(PinnedBatch(DAY, 1, sha256),),
         missing=(),
         completeness={},
+        terms=None,
         dsn=database.dsn,
         password=database.secret(),
         store_url=folder.as_uri(),

@@ -138,6 +138,29 @@ def test_schedules_by_command(operated: Operated) -> None:
     operated.tallyport("schedule", "remove", "daily", code=2)
 
 
+def test_licences_and_billing_settings_by_command(operated: Operated) -> None:
+    file = operated.written(
+        "licences.yaml",
+        "licences:",
+        "- {id: agents, name: Agents, family: contact_centre}",
+        "- {id: users, name: Users, rule: {count: users}}",
+    )
+    assert operated.tallyport("licences", "apply", file, "--reason", "the first").startswith("2 licences")
+    day = ("--from", "2026-01-01")
+    said = operated.tallyport("licences", "set", "agents", "40", *day, "--reason", "contract 17")
+    assert "agents: 40 from 2026-01-01 on" in said
+    wrong = operated.tallyport("licences", "set", "users", "1", "--reason", "by mistake", code=2)
+    assert "is calculated by its rule" in wrong
+    assert "contract 17" in operated.tallyport("licences", "show")
+    assert [one["id"] for one in operated.json("licences", "show")["licences"]] == ["agents", "users"]
+    changed = operated.tallyport("billing-settings", "set", "--counts", "allocated", "--assurance", *day)
+    assert "counts allocated, billing_mode OPEX, assurance True" in changed
+    assert operated.json("billing-settings", "show")["counts"] == "allocated"
+    past = operated.tallyport("billing-settings", "set", "--counts", "used", *day, code=2)
+    assert "the past keeps it" in past
+    operated.tallyport("report", "create", "licence-report", "--format", "csv", code=2)
+
+
 def test_an_import_that_nobody_applies_says_who_it_waits_for(operated: Operated) -> None:
     file = operated.written("late.jsonl", *jsonl(organisation("late", "sp")))
     with operated.held(NOTIFIER):

@@ -15,12 +15,15 @@ from prometheus_client import CollectorRegistry
 from report_builder.artifacts.service import open_store
 from report_builder.downloads.api import downloads_router
 from report_builder.downloads.service import Downloads
+from report_builder.licences.api import licences_router, settings_router
 from report_builder.reports.api import reports_router
 from report_builder.reports.service import ReportService
 from report_builder.reports.worker import ReportWorker
 from report_builder.schedules.api import schedules_router
 from report_builder.schedules.service import Schedules
 from report_builder.settings import ObjectStoreSettings
+from report_builder.synchronisation.api import synchronisations_router
+from report_builder.warehouse.api import customers_router
 from report_builder.webhooks.api import webhooks_router
 from report_builder.webhooks.model import Webhook
 from report_builder.webhooks.service import Webhooks
@@ -72,6 +75,10 @@ async def face(
     app.include_router(webhooks_router(hooks, pool))
     schedules = Schedules(pool=pool, units_of_work=units_of_work, reports=service, clock=clock)
     app.include_router(schedules_router(schedules, units_of_work))
+    app.include_router(licences_router(units_of_work))
+    app.include_router(settings_router(units_of_work))
+    app.include_router(synchronisations_router(pool))
+    app.include_router(customers_router(pool))
     app.state.schedules = schedules
     tasks = [asyncio.create_task(worker.run()), asyncio.create_task(hooks.run())]
     try:

@@ -16,12 +16,11 @@ import openpyxl
 import python_calamine
 import xlrd
 from lxml import etree
-from report_builder.documents.formats import renderer
 from report_builder.documents.model import Document, Table
 from report_builder.documents.words import Words
 from report_builder.documents.xml_document import schema
-from report_builder.reports.compose import compose, pour
-from report_builder.reports.model import Facts, PinnedBatch, Wanted, missing_dates, reach_back
+from report_builder.reports.compose import compose, write
+from report_builder.reports.model import Facts, PinnedBatch, Terms, Wanted, missing_dates, reach_back
 from report_builder.warehouse import reading
 
 Cell = str | Decimal | date | None
@@ -45,6 +44,8 @@ async def make(  # noqa: PLR0917 - a request has that many words
     days: tuple[date, date],
     organisation: str | None = None,
     language: str = "en",
+    *,
+    terms: Terms | None = None,
 ) -> Made:
     """What the rendering process does, without the process."""
     wanted = Wanted(f"{kind}-{name}", kind, name, days[0], days[1], organisation, language)  # type: ignore[arg-type]
@@ -57,9 +58,8 @@ async def make(  # noqa: PLR0917 - a request has that many words
         facts: Facts = {"dates_missing": [str(day) for day in missing]}
         for one in found:
             facts |= {f"{one.batch_date}.{fact}": value for fact, value in one.completeness.items()}
-        async with compose(session, wanted, pinned, missing, facts) as composed:
-            writer = renderer(name, file, composed.document)
-            rendered = await pour(session, composed, writer, lambda _: None)
+        async with compose(session, wanted, pinned, missing, facts, terms=terms) as composed:
+            rendered = await write(session, composed, name, file, lambda _: None)
     return Made(name, file.getvalue(), composed.document, composed.completeness, rendered.replaced)
 
 

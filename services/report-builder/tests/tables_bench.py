@@ -9,16 +9,38 @@ from typing import Any
 
 from documents_bench import Row, as_csv, as_text
 from kinds_bench import Made
-from report_builder.documents.formats import renderer
+from report_builder.documents.formats import FORMATS, renderer
 from report_builder.documents.model import BatchFacts, Document, Rendered, Scope, Sums
-from report_builder.reports.kinds import billing_summary, customer_detail, reseller_detail
+from report_builder.reports.kinds import (
+    allocation_and_usage,
+    billing_summary,
+    customer_detail,
+    licence_report,
+    reseller_detail,
+    subscription_usage,
+    synchronisation,
+)
 
 DAY = date(2026, 11, 21)
 TABLES = {
     "billing-summary": (billing_summary.SUMMARY, None),
     "customer-detail": (customer_detail.LINES, customer_detail.TOTALS),
     "reseller-detail": (reseller_detail.LINES, reseller_detail.TOTALS),
+    "subscription-usage": (subscription_usage.LICENCES, None),
+    "synchronisation": (synchronisation.SOURCES, None),
 }
+"""The kinds that are lists of rows, in a format at least."""
+LISTS = {
+    **dict.fromkeys(("billing-summary", "customer-detail", "reseller-detail"), FORMATS),
+    "subscription-usage": ("xls", "xlsx"),
+    "synchronisation": ("xlsx",),
+}
+"""The formats in which each of them is one."""
+ELEMENTS = {
+    "allocation-and-usage": allocation_and_usage.BUNDLES,
+    "licence-report": licence_report.LICENCES,
+}
+"""The kinds that are nothing but elements."""
 
 
 def document_of(kind: str, own: list[Row], above: list[Row], language: str = "en", **changed: Any) -> Document:

@@ -20,6 +20,7 @@ from tallyport.postgres.pool import open_pool
 from report_builder.artifacts.service import open_store
 from report_builder.downloads.api import downloads_router
 from report_builder.downloads.service import Downloads
+from report_builder.licences.api import licences_router, settings_router
 from report_builder.reports import store as report_store
 from report_builder.reports.api import reports_router
 from report_builder.reports.retention import Retention
@@ -30,8 +31,10 @@ from report_builder.schedules.api import schedules_router
 from report_builder.schedules.service import Schedules
 from report_builder.schedules.stream import collection_subscription
 from report_builder.settings import ReportBuilderSettings
+from report_builder.synchronisation import service as synchronisation
+from report_builder.synchronisation.api import synchronisations_router
 from report_builder.warehouse import store as warehouse_store
-from report_builder.warehouse.api import warehouse_router
+from report_builder.warehouse.api import customers_router, warehouse_router
 from report_builder.warehouse.stream import warehouse_subscriptions
 from report_builder.webhooks.api import webhooks_router
 from report_builder.webhooks.model import read_webhooks
@@ -97,7 +100,7 @@ class ReportBuilder:
             [
                 *warehouse_subscriptions(sources),
                 reports_subscription(self.reports, sources),
-                collection_subscription(self.schedules, sources),
+                collection_subscription([self.schedules.on_runs, synchronisation.on_runs], sources),
             ]
         )
 
@@ -147,6 +150,10 @@ def application(
     app.include_router(downloads_router(builder.downloads))
     app.include_router(webhooks_router(builder.webhooks, pool))
     app.include_router(schedules_router(builder.schedules, builder.messaging.unit_of_work))
+    app.include_router(licences_router(builder.messaging.unit_of_work))
+    app.include_router(settings_router(builder.messaging.unit_of_work))
+    app.include_router(synchronisations_router(pool))
+    app.include_router(customers_router(pool))
     return app
 
 

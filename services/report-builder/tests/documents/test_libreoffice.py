@@ -32,8 +32,9 @@ def sample(kind: str, which: int) -> list[Row]:
     return [sparse, full]
 
 
-@pytest.mark.parametrize("name", ["xls", "xlsx"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in TABLES for name in ("xls", "xlsx") if name in KINDS[kind].formats]
+)
 def test_libreoffice_reads_every_cell(kind: str, name: str, tmp_path: Path) -> None:
     own, above = sample(kind, 0), sample(kind, 1)
     charts = (ChartSeries("EUR", ("HE", "TEL"), (Decimal(3), Decimal(4)), (Decimal(1), None)),)

@@ -17,12 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kinds_bench import rows, totals
 from lxml import etree
-from report_builder.documents.formats import FORMATS
 from report_builder.documents.model import CURRENCY, ChartSeries, Table
 from report_builder.documents.words import Words
 from report_builder.reports.kinds import customer_detail
 from report_builder.reports.model import KINDS, LANGUAGES
-from tables_bench import DAY, TABLES, document_of, made_of
+from tables_bench import DAY, ELEMENTS, LISTS, TABLES, document_of, made_of
 
 XS = "{http://www.w3.org/2001/XMLSchema}"
 
@@ -83,9 +82,10 @@ def check(table: Table, written: list[Row], found: list[dict[str, Any]], *, exac
 
 
 @settings(deadline=None, max_examples=80)
-@given(tables(), st.sampled_from(FORMATS), st.sampled_from(LANGUAGES))
-def test_any_row_of_any_table_comes_back(drawn: tuple[str, list[Row], list[Row]], name: str, language: str) -> None:
+@given(tables(), st.data(), st.sampled_from(LANGUAGES))
+def test_any_row_of_any_table_comes_back(drawn: tuple[str, list[Row], list[Row]], data: Any, language: str) -> None:
     kind, own, above = drawn
+    name = data.draw(st.sampled_from(LISTS[kind]))
     made, rendered = made_of(name, document_of(kind, own, above, language), own, above)
     assert rendered.rows == len(own)
     check(made.document.table, own, rows(made), exact=name == "csv")
@@ -94,12 +94,14 @@ def test_any_row_of_any_table_comes_back(drawn: tuple[str, list[Row], list[Row]]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TABLES)
 def test_sheets_are_made_to_be_read(kind: str, language: str) -> None:
     document = document_of(kind, [], [], language)
     words = Words(language)
     book = openpyxl.load_workbook(io.BytesIO(made_of("xlsx", document, [], [])[0].raw))
     assert book[words("sheet.cover")]["A1"].value == words(f"kind.{kind}")
+    if "xls" not in LISTS[kind]:
+        return
     old = xlrd.open_workbook(file_contents=made_of("xls", document, [], [])[0].raw, formatting_info=True)
     assert old.sheet_names() == book.sheetnames
     assert len({name.casefold() for name in book.sheetnames}) == len(book.sheetnames)
@@ -204,7 +206,7 @@ def test_dates_and_numbers_are_those_of_the_language() -> None:
     }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind, rule in KINDS.items() if "xml" in rule.formats])
 def test_schemas_are_documented_element_by_element(kind: str) -> None:
     raw = files("report_builder.schemas").joinpath(f"{kind}-1.xsd").read_bytes()
     tree = etree.fromstring(raw, etree.XMLParser(resolve_entities=False, no_network=True))
@@ -212,6 +214,6 @@ def test_schemas_are_documented_element_by_element(kind: str) -> None:
     for found in [*tree.iter(f"{XS}element"), *tree.iter(f"{XS}attribute")]:
         said = found.findtext(f"{XS}annotation/{XS}documentation")
         assert (said or "").strip(), found.get("name")
-    table = TABLES[kind][0]
-    declared = {str(found.get("name")) for found in tree.iter(f"{XS}attribute")}
+    table = ELEMENTS.get(kind) or TABLES[kind][0]
+    declared = {str(found.get("name")) for word in ("attribute", "element") for found in tree.iter(f"{XS}{word}")}
     assert set(table.names[2:]) <= declared

@@ -10,10 +10,16 @@ from pydantic import Field, model_validator
 from tallyport.contracts.base import Contract, Count, DecimalText, Identifier, Instant, Sha256
 
 ReportFormat = Literal["xlsx", "xls", "xml", "csv"]
+CountedBy = Literal["allocated", "used"]
+BillingMode = Literal["OPEX", "CAPEX"]
 
 
 class ReportRequest(Contract):
-    """A document somebody wants. ``from_date`` and ``to_date`` are both inclusive; the default is yesterday."""
+    """A document somebody wants. ``from_date`` and ``to_date`` are both inclusive; the default is yesterday.
+
+    ``counts`` and ``billing_mode`` are said instead of what the billing settings say, by reports that have them.
+    ``run`` is the inventory run that a synchronisation report is about; the default is the last one.
+    """
 
     TYPE: ClassVar[str] = "tallyport.reports.requested.v1"
 
@@ -24,6 +30,9 @@ class ReportRequest(Contract):
     to_date: date | None = None
     organisation: Identifier | None = None
     language: str = "en"
+    counts: CountedBy | None = None
+    billing_mode: BillingMode | None = None
+    run: Identifier | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -13,6 +13,7 @@ from tallyport_local.cli import (
     explain,
     gate,
     imports,
+    licences,
     lifecycle,
     prices,
     reconcile,
@@ -27,5 +28,5 @@ from tallyport_local.cli.root import app
 
 __all__ = [
     "adjustments", "app", "audit", "billing_view", "catalog", "collect", "demo", "events", "explain", "gate", "imports",
-    "lifecycle", "prices", "reconcile", "reports", "schedules", "schema", "topics", "transfers", "webhooks",
+    "licences", "lifecycle", "prices", "reconcile", "reports", "schedules", "schema", "topics", "transfers", "webhooks",
 ]  # fmt: skip

@@ -22,7 +22,10 @@ from tallyport_local.installation import Installation, check
 
 BUILDER: Final = "report-builder"
 FORMATS: Final = ("xlsx", "xls", "xml", "csv")
-KINDS: Final = ("billing-summary", "customer-detail", "reseller-detail")
+KINDS: Final = (
+    "allocation-and-usage", "billing-summary", "customer-detail", "licence-report", "reseller-detail",
+    "subscription-usage", "synchronisation",
+)  # fmt: skip
 LANGUAGES: Final = ("de", "en", "es", "fr")
 _POLL_SECONDS: Final = 0.2
 
@@ -113,6 +116,13 @@ def create(  # noqa: PLR0917 - typer passes every option by name
         str | None, typer.Option(help="Only this organisation and what is below it; a reseller-detail needs one.")
     ] = None,
     language: Annotated[str, typer.Option(help=f"The language of sheets: {', '.join(LANGUAGES)}.")] = "en",
+    counts: Annotated[
+        str | None, typer.Option(help="allocated | used, instead of what the billing settings say.")
+    ] = None,
+    billing_mode: Annotated[
+        str | None, typer.Option(help="OPEX | CAPEX, instead of what the billing settings say.")
+    ] = None,
+    run: Annotated[str | None, typer.Option(help="The inventory run of a synchronisation (default: the last).")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Also download it to this file or folder.")
     ] = None,
@@ -132,8 +142,8 @@ def create(  # noqa: PLR0917 - typer passes every option by name
     dates = {"from_date": from_date, "to_date": to_date or from_date}
     body = {name: value.date().isoformat() for name, value in dates.items() if value is not None}
     body |= {"report_id": new_event_id(), "kind": kind, "format": output_format, "language": language}
-    if organisation is not None:
-        body["organisation"] = organisation
+    said = {"organisation": organisation, "counts": counts, "billing_mode": billing_mode, "run": run}
+    body |= {name: value for name, value in said.items() if value is not None}
     found = _wait(installation, installation.call(BUILDER, "POST", "/v1/reports", body=body), timeout_seconds)
     files = _download(installation, found, output) if output else []
     if as_json:

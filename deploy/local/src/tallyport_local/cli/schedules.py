@@ -26,7 +26,7 @@ def put(  # noqa: PLR0917 - typer passes every option by name
     name: NameArgument,
     output_format: Annotated[str, typer.Option("--format", help=" | ".join(FORMATS))],
     at: Annotated[str, typer.Option(help="Local time, HH:MM.")],
-    kind: Annotated[str, typer.Option(help=", ".join(KINDS))] = KINDS[0],
+    kind: Annotated[str, typer.Option(help=", ".join(KINDS))] = "billing-summary",
     zone: Annotated[str, typer.Option(help="Time zone, e.g. Europe/Berlin.")] = "UTC",
     every: Annotated[str, typer.Option(help="day | week | month")] = "day",
     day: Annotated[int, typer.Option(min=1, max=31, help="1 (Monday) to 7 of a week, or of a month.")] = 1,

@@ -170,10 +170,14 @@ Figures = dict[bytes, list[tuple[bytes, ...]]]
 
 
 class Sums:
-    """Adds up what passes, to be compared with what the database says. Exact, however long the numbers are."""
+    """Adds up what passes, to be compared with what the database says. Exact, however long the numbers are.
+
+    A table without currencies has no amounts: nothing of it is added up.
+    """
 
     def __init__(self, table: Table) -> None:
-        self.currency = table.index(CURRENCY)
+        self._nothing_to_add = CURRENCY not in table.names
+        self.currency = 0 if self._nothing_to_add else table.index(CURRENCY)
         self._counted = table.counted is not None
         count = table.index(table.counted) if table.counted is not None else self.currency
         amounts = [table.index(name) for name, _ in table.adds_up]
@@ -185,6 +189,8 @@ class Sums:
 
     def take(self, figures: Figures) -> None:
         """Add the figures up; leaves nothing in them."""
+        if self._nothing_to_add:
+            figures.clear()
         for key, rows in figures.items():
             currency = key.decode()
             counts, *columns = zip(*rows, strict=True)

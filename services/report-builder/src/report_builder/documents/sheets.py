@@ -169,7 +169,8 @@ class RowShape:
         self.table = table
         self._words = words
         self.first = 1 if table.by_day else 0
-        self.currency = table.index(CURRENCY)
+        # A table without currencies has no amounts: it never matters what is taken for one.
+        self.currency = table.index(CURRENCY) if CURRENCY in table.names else 0
         self.dates = table.of_kind("date")
         numbers = table.of_kind("count", "quantity", "money")
         # Two at least, because one alone would be given as itself and not in a tuple.

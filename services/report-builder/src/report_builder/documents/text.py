@@ -8,11 +8,13 @@ feeds, which are the block's structure, are none of them.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 REPLACEMENT: Final = "\ufffd"
 
 _COPY_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_COPY_SPECIAL: Final = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"})
 _COPY_CHARACTERS: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 # What XML 1.0 cannot hold, not even escaped.
@@ -37,6 +39,11 @@ def is_odd(block: bytes) -> bool:
 def odd_row(row: bytes) -> bool:
     """The same of one row."""
     return _ODD.search(row) is not None
+
+
+def copy_row(fields: Sequence[str | None]) -> bytes:
+    """A row as COPY's text format has it; nulls are empty fields."""
+    return "\t".join((field or "").translate(_COPY_SPECIAL) for field in fields).encode() + b"\n"
 
 
 def unescape(field: str) -> str:

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ValidationError
 from tallyport.access.tokens import Principal, Role, require
 from tallyport.contracts.base import Identifier
-from tallyport.contracts.reports import ReportFormat, ReportRequest
+from tallyport.contracts.reports import BillingMode, CountedBy, ReportFormat, ReportRequest
 from tallyport.correlation import current_correlation
 from tallyport.messaging.unit_of_work import UnitOfWork
 from tallyport.money import plain
@@ -23,8 +23,10 @@ from tallyport.rest.paging import After, cursor_of, page, read_cursor
 from tallyport.rest.reasons import Reason
 
 from report_builder.reports.model import (
+    KINDS,
     Asker,
     FinishedReportError,
+    ProvidersReportError,
     RefusedRequestError,
     RepeatedRequestError,
     Report,
@@ -44,7 +46,10 @@ Viewer = Annotated[Principal, Depends(require(Role.VIEWER, *_REQUESTERS, bounded
 
 
 class NewReport(BaseModel):
-    """A request; without dates it is about yesterday, without an id it gets one."""
+    """A request; without dates it is about yesterday, without an id it gets one.
+
+    ``counts`` and ``billing_mode`` are said instead of what the billing settings say; ``run`` is an inventory run.
+    """
 
     report_id: Identifier | None = None
     kind: Identifier = "customer-detail"
@@ -53,6 +58,9 @@ class NewReport(BaseModel):
     to_date: date | None = None
     organisation: Identifier | None = None
     language: str = "en"
+    counts: CountedBy | None = None
+    billing_mode: BillingMode | None = None
+    run: Identifier | None = None
 
 
 def _view(report: Report) -> dict[str, Any]:
@@ -65,6 +73,9 @@ def _view(report: Report) -> dict[str, Any]:
         "to_date": wanted.to_date,
         "organisation": wanted.organisation,
         "language": wanted.language,
+        "counts": wanted.counts,
+        "billing_mode": wanted.billing_mode,
+        "run": wanted.run,
         "state": report.state,
         "rows_done": report.rows_done,
         "rows_total": report.rows_total,
@@ -98,6 +109,8 @@ async def _find(service: ReportService, report_id: str, who: Principal) -> Repor
 
 async def _request(service: ReportService, uow: UnitOfWork, body: NewReport, who: Principal) -> str:
     organisation = body.organisation or who.organisation
+    if body.kind in KINDS and KINDS[body.kind].provider_only:
+        organisation = body.organisation
     report_id = body.report_id or str(uuid4())
     try:
         request = ReportRequest(**{**body.model_dump(), "report_id": report_id, "organisation": organisation})
@@ -106,6 +119,8 @@ async def _request(service: ReportService, uow: UnitOfWork, body: NewReport, who
         )
     except ValidationError as error:
         raise ProblemError(422, "The request is not valid", str(error.errors()[0]["msg"])) from None
+    except ProvidersReportError as error:
+        raise ProblemError(403, "This is the provider's", str(error)) from None
     except RefusedRequestError as error:
         raise ProblemError(422, "The request is not valid", str(error)) from None
     except UnknownOrganisationError as error:

@@ -6,19 +6,32 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Final, Literal, cast
+from typing import BinaryIO, Final, Literal, cast
 
+from report_builder.documents.formats import renderer
 from report_builder.documents.model import NONE, Document, DocumentError, Rendered, Renderer, Scope
-from report_builder.reports.kinds import billing_summary, customer_detail, reseller_detail
-from report_builder.reports.kinds.source import Above, Compose, Section, Source, key_of
-from report_builder.reports.model import Facts, PinnedBatch, Wanted, reach_back, without_names
+from report_builder.reports.kinds import (
+    allocation_and_usage,
+    billing_summary,
+    customer_detail,
+    licence_report,
+    reseller_detail,
+    subscription_usage,
+    synchronisation,
+)
+from report_builder.reports.kinds.source import Above, Compose, Section, Source, Tree, key_of
+from report_builder.reports.model import Facts, PinnedBatch, Terms, Wanted, reach_back, without_names
 from report_builder.reports.store import Connection
 from report_builder.warehouse import reading
 
 _KINDS: Final[dict[str, Compose]] = {
+    "allocation-and-usage": allocation_and_usage.compose,
     "billing-summary": billing_summary.compose,
     "customer-detail": customer_detail.compose,
+    "licence-report": licence_report.compose,
     "reseller-detail": reseller_detail.compose,
+    "subscription-usage": subscription_usage.compose,
+    "synchronisation": synchronisation.compose,
 }
 
 
@@ -34,6 +47,8 @@ class Composition:
     above: Above | None
     """The table of totals, if the format shows one."""
     completeness: Facts
+    own_rows: reading.Spool | None = None
+    tree: Tree | None = None
 
 
 @asynccontextmanager
@@ -43,6 +58,8 @@ async def compose(
     batches: Sequence[PinnedBatch],
     missing: Sequence[date],
     completeness: Facts,
+    *,
+    terms: Terms | None = None,
 ) -> AsyncIterator[Composition]:
     """The document's facts; the rows are read in the same snapshot, while the block lasts.
 
@@ -66,6 +83,7 @@ async def compose(
             ),
             scope=scope,
             organisation_type=organisation_type,
+            terms=terms or {},
         )
         facts = await _statement(source, completeness)
         content = await _KINDS[wanted.kind](source)
@@ -87,7 +105,7 @@ async def compose(
             completeness=tuple((name, _text(value)) for name, value in sorted(facts.items())),
             charts=content.charts,
         )
-        yield Composition(document, content.sections, content.above, facts)
+        yield Composition(document, content.sections, content.above, facts, content.own_rows, content.tree)
 
 
 async def _scope(
@@ -129,24 +147,41 @@ async def _statement(source: Source, completeness: Facts) -> Facts:
     return facts
 
 
-async def pour(
-    connection: Connection, composed: Composition, renderer: Renderer, on_rows: Callable[[int], None]
+async def write(
+    connection: Connection, composed: Composition, name: str, file: BinaryIO, on_rows: Callable[[int], None]
 ) -> Rendered:
-    """Give the renderer its rows; ``on_rows`` is told how many more of the document's own table."""
+    """Write the document in format ``name``; ``on_rows`` is told how many more of its own rows there are."""
+    if name == "xml" and composed.tree is not None:
+        from report_builder.documents.element_writer import ElementWriter  # noqa: PLC0415 - reads lxml
+
+        writer = ElementWriter(file, composed.document)
+        await composed.tree(writer)
+        return writer.close()
+    return await pour(connection, composed, renderer(name, file, composed.document), on_rows)
+
+
+async def pour(
+    connection: Connection, composed: Composition, writer: Renderer, on_rows: Callable[[int], None]
+) -> Rendered:
+    """Give the writer its rows; ``on_rows`` is told how many more of the document's own table."""
 
     def feed(block: bytes) -> None:
-        renderer.feed(block)
+        writer.feed(block)
         on_rows(block.count(b"\n"))
 
-    copy_format = cast("Literal['text', 'csv']", renderer.copy_format)
-    if composed.above is not None and renderer.with_totals:
-        renderer.begin(composed.above.table)
+    copy_format = cast("Literal['text', 'csv']", writer.copy_format)
+    if composed.above is not None and writer.with_totals:
+        writer.begin(composed.above.table)
         for block in composed.above.spool.blocks():
-            renderer.feed(block)
+            writer.feed(block)
+    if composed.own_rows is not None:
+        writer.begin(composed.document.table)
+        for block in composed.own_rows.blocks():
+            feed(block)
     for section in composed.sections:
-        renderer.begin(section.table, section.day)
+        writer.begin(section.table, section.day)
         await reading.stream_rows(connection, section.statement, *section.values, copy_format=copy_format, feed=feed)
-    return renderer.close()
+    return writer.close()
 
 
 def _text(value: str | int | list[str]) -> str:

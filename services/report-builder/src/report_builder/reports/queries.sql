@@ -2,9 +2,9 @@
 -- A new request; nothing comes back when the id is known.
 INSERT INTO report (
     report_id, kind, format, from_date, to_date, organisation, language, state, reason, correlation_id, requested_at,
-    finished_at, asked_by, asker_organisation, visible_to, remarks
+    finished_at, asked_by, asker_organisation, visible_to, remarks, counts, billing_mode, run
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 ON CONFLICT DO NOTHING
 RETURNING report_id
 
@@ -48,6 +48,7 @@ SET state = 'rendering', attempts = attempts + 1, rows_done = 0, reason = NULL,
     missing = CASE WHEN batches IS NULL THEN $3 ELSE missing END,
     completeness = CASE WHEN batches IS NULL THEN $4 ELSE completeness END,
     visible_to = CASE WHEN batches IS NULL THEN $5 ELSE visible_to END,
+    terms = CASE WHEN batches IS NULL THEN $6 ELSE terms END,
     batches = coalesce(batches, $2)
 WHERE report_id = $1 AND state IN ('requested', 'rendering')
 

@@ -26,10 +26,9 @@ from tallyport.money import plain
 from report_builder.artifacts.model import ArtifactConflictError, file_name, folder_of
 from report_builder.artifacts.service import STORE_ERRORS, ArtifactStore, open_store, put_with_manifest, staged
 from report_builder.documents.csv_document import completeness_csv
-from report_builder.documents.formats import renderer
 from report_builder.documents.model import DocumentError, Rendered
-from report_builder.reports.compose import Composition, compose, pour
-from report_builder.reports.model import Facts, PinnedBatch, Wanted
+from report_builder.reports.compose import Composition, compose, write
+from report_builder.reports.model import Facts, PinnedBatch, Terms, Wanted
 
 EXIT_ORPHANED: Final = 75
 _PROGRESS_SECONDS: Final = 0.5
@@ -49,6 +48,7 @@ class Order:
     batches: tuple[PinnedBatch, ...]
     missing: tuple[date, ...]
     completeness: Facts
+    terms: Terms | None
     dsn: str
     password: str | None
     store_url: str
@@ -108,11 +108,10 @@ async def render(order: Order, store: ArtifactStore, say: Callable[[dict[str, An
             server_settings={"application_name": "report-builder-render", "timezone": "UTC"},
         )
         try:
-            async with compose(connection, order.wanted, order.batches, order.missing, order.completeness) as composed:
+            made_from = (order.batches, order.missing, order.completeness)
+            async with compose(connection, order.wanted, *made_from, terms=order.terms) as composed:
                 progress = Progress(say, composed.document.rows)
-                rendered = await pour(
-                    connection, composed, renderer(order.wanted.format, file, composed.document), progress.rows
-                )
+                rendered = await write(connection, composed, order.wanted.format, file, progress.rows)
         finally:
             await connection.close()
         file.flush()

@@ -15,28 +15,34 @@ from tallyport.messaging.envelope import new_event_id
 from tallyport.messaging.unit_of_work import UnitOfWork
 from tallyport.money import parse_decimal
 
+from report_builder.licences import service as licences
 from report_builder.reports import store
 from report_builder.reports.model import (
     FINISHED,
+    KINDS,
     Asker,
     Facts,
     FinishedReportError,
     Outcome,
     Part,
     PinnedBatch,
+    ProvidersReportError,
     RefusedRequestError,
     RepeatedRequestError,
     Report,
+    Terms,
     UnknownOrganisationError,
     UnknownReportError,
     Wanted,
     completeness,
     missing_dates,
     reach_back,
+    same_request,
     settle,
     visible_to,
     without_names,
 )
+from report_builder.synchronisation import service as synchronisation
 from report_builder.warehouse import reading
 from report_builder.warehouse.model import BatchKey
 from report_builder.webhooks.service import Webhooks
@@ -80,6 +86,7 @@ class ReportService:
             RefusedRequestError: it can never be fulfilled; nothing is noted.
             RepeatedRequestError: something else was asked for under this id.
             UnknownOrganisationError: the asker sees no such organisation.
+            ProvidersReportError: the asker is of an organisation, and the report about all.
         """
         wanted = await self.see_whether(uow, request, asked_at=asked_at, asker=asker)
         if await store.insert(
@@ -88,7 +95,7 @@ class ReportService:
             uow.after_commit(self._on_request)
             return wanted
         known = await store.get(uow.connection, wanted.report_id)
-        if known is None or known.asker.organisation != asker.organisation or not _same(request, known.wanted):
+        if known is None or known.asker.organisation != asker.organisation or not same_request(request, known.wanted):
             raise RepeatedRequestError(f"report {wanted.report_id!r} was asked for before with other properties")
         return known.wanted
 
@@ -98,6 +105,7 @@ class ReportService:
         Raises:
             RefusedRequestError: it never can be.
             UnknownOrganisationError: the asker sees no such organisation.
+            ProvidersReportError: the asker is of an organisation, and the report about all.
         """
         wanted = settle(request, asked_at)
         await _see_scope(uow.connection, wanted, asker)
@@ -144,7 +152,7 @@ class ReportService:
             report = await store.lock(uow.connection, report_id)
             if report is None or report.state in FINISHED:
                 return None
-            if not report.batches:
+            if not report.batches and report.terms is None:
                 report = await self._pin(uow, report)
                 if report is None:
                     return None
@@ -156,6 +164,8 @@ class ReportService:
 
     async def _pin(self, uow: UnitOfWork, report: Report) -> Report | None:
         wanted = report.wanted
+        if KINDS[wanted.kind].terms == "run":
+            return await self._pin_run(uow, report)
         batches = await reading.current_batches(uow.connection, reach_back(wanted), wanted.to_date)
         keys = [(batch.batch_date, batch.revision) for batch in batches]
         chains: dict[BatchKey, list[str]] = {}
@@ -185,6 +195,27 @@ class ReportService:
             facts=facts,
             visible_to=visible_to(chains.get((batch.batch_date, batch.revision), ()) for batch in batches)
             | report.visible_to,
+            terms=await _terms(uow.connection, wanted),
+        )
+        return report
+
+    async def _pin_run(self, uow: UnitOfWork, report: Report) -> Report | None:
+        """Fix the inventory run that a report is about: what was said of it, by value."""
+        wanted = report.wanted
+        found = await synchronisation.terms(uow.connection, wanted.run, wanted.to_date)
+        if found is None:
+            which = f"{wanted.run!r}" if wanted.run else f"that was finished by {wanted.to_date}"
+            reason = f"there is no inventory run {which}; see which were heard of (GET /v1/synchronisations)"
+            await self._end(uow, report, "failed", reason=reason, facts=report.remarks)
+            return None
+        await store.begin_rendering(
+            uow.connection,
+            wanted.report_id,
+            batches=[],
+            missing=[],
+            facts=report.remarks,
+            visible_to=[],
+            terms=found,
         )
         return report
 
@@ -268,8 +299,16 @@ def outcome_of(done: dict[str, Any]) -> Outcome:
     )
 
 
+async def _terms(connection: store.Connection, wanted: Wanted) -> Terms | None:
+    if KINDS[wanted.kind].terms != "licences":
+        return None
+    return await licences.terms(connection, wanted.to_date, counts=wanted.counts, billing_mode=wanted.billing_mode)
+
+
 async def _see_scope(connection: store.Connection, wanted: Wanted, asker: Asker) -> None:
     """Whoever is bound to an organisation asks about it, or about what stands below it now."""
+    if asker.organisation is not None and KINDS[wanted.kind].provider_only:
+        raise ProvidersReportError(f"a {wanted.kind} is about the whole installation, and you are of one organisation")
     if asker.organisation is None or wanted.organisation == asker.organisation:
         return
     newest = await reading.newest_batch(connection)
@@ -299,17 +338,3 @@ def _seen(report: Report | None, report_id: str, organisation: str | None) -> Re
     if report is None or (organisation is not None and organisation not in report.visible_to):
         raise UnknownReportError(f"there is no report {report_id!r}")
     return report
-
-
-def _same(request: ReportRequest, known: Wanted) -> bool:
-    """Whether it is the same request: a date that was left open then is left open now, and means what it meant."""
-
-    def dates(one: date | None, settled: date) -> bool:
-        return one is None or one == settled
-
-    return (
-        (request.kind, request.format, request.organisation, request.language)
-        == (known.kind, known.format, known.organisation, known.language)
-        and dates(request.from_date, known.from_date)
-        and dates(request.to_date, known.to_date)
-    )

@@ -11,7 +11,7 @@ import asyncpg
 from tallyport.money import parse_decimal, plain
 from tallyport.postgres.queries import load_queries
 
-from report_builder.reports.model import Asker, Facts, Outcome, Part, PinnedBatch, Report, Wanted
+from report_builder.reports.model import Asker, Facts, Outcome, Part, PinnedBatch, Report, Terms, Wanted
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _QUERIES: Final = load_queries("report_builder.reports")
@@ -45,6 +45,9 @@ async def insert(
         asker.organisation,
         sorted({one for one in (wanted.organisation, asker.organisation) if one is not None}),
         _facts_json(remarks),
+        wanted.counts,
+        wanted.billing_mode,
+        wanted.run,
     )
     return found is not None
 
@@ -87,6 +90,9 @@ def _report(row: asyncpg.Record, parts: tuple[Part, ...]) -> Report:
             to_date=row["to_date"],
             organisation=row["organisation"],
             language=row["language"],
+            counts=row["counts"],
+            billing_mode=row["billing_mode"],
+            run=row["run"],
         ),
         state=row["state"],
         batches=tuple(
@@ -106,6 +112,7 @@ def _report(row: asyncpg.Record, parts: tuple[Part, ...]) -> Report:
         visible_to=frozenset(row["visible_to"]),
         let_go_at=row["let_go_at"],
         remarks=json.loads(row["remarks"]),
+        terms=json.loads(row["terms"]) if row["terms"] else None,
         parts=parts,
     )
 
@@ -132,6 +139,7 @@ async def begin_rendering(
     missing: Sequence[date],
     facts: Facts,
     visible_to: Iterable[str],
+    terms: Terms | None = None,
 ) -> None:
     """Count the attempt, and fix what the report is made from and who may see it unless an earlier one did."""
     pinned = [(batch.batch_date.isoformat(), batch.revision, batch.sha256) for batch in batches]
@@ -142,6 +150,7 @@ async def begin_rendering(
         list(missing),
         _facts_json(facts),
         sorted(visible_to),
+        json.dumps(terms, sort_keys=True, ensure_ascii=False) if terms is not None else None,
     )
 
 

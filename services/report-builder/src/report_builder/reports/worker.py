@@ -181,6 +181,7 @@ class ReportWorker:
             batches=report.batches,
             missing=report.missing,
             completeness=report.completeness,
+            terms=report.terms,
             dsn=self._database.dsn,
             password=self._database.secret(),
             store_url=self._objects.url,

@@ -20,7 +20,7 @@ from tallyport.rest.openapi import problems
 from tallyport.rest.paging import After, cursor_of, page, read_cursor
 
 from report_builder.reports.api import Viewer
-from report_builder.reports.model import RefusedRequestError, UnknownOrganisationError
+from report_builder.reports.model import ProvidersReportError, RefusedRequestError, UnknownOrganisationError
 from report_builder.schedules.model import Every, Period, RefusedScheduleError, Schedule
 from report_builder.schedules.service import Schedules, TakenNameError, UnknownScheduleError
 from report_builder.schedules.store import RunState
@@ -120,6 +120,8 @@ def _refusals() -> Iterator[None]:
         raise ProblemError(404, "Unknown schedule", str(error)) from None
     except UnknownOrganisationError as error:
         raise ProblemError(404, "Unknown organisation", str(error)) from None
+    except ProvidersReportError as error:
+        raise ProblemError(403, "This is the provider's", str(error)) from None
     except TakenNameError as error:
         raise ProblemError(409, "The name is taken", str(error)) from None
     except (RefusedScheduleError, RefusedRequestError) as error:

@@ -21,8 +21,10 @@ from tallyport.messaging.unit_of_work import UnitOfWork
 from tallyport.postgres.pool import TRANSIENT_ERRORS
 
 from report_builder.reports.model import (
+    KINDS,
     Asker,
     Facts,
+    ProvidersReportError,
     RefusedRequestError,
     RepeatedRequestError,
     UnknownOrganisationError,
@@ -92,6 +94,7 @@ class Schedules:
         Raises:
             RefusedScheduleError, RefusedRequestError: what it asks for can never be.
             UnknownOrganisationError: its owner sees no such organisation.
+            ProvidersReportError: its owner is an organisation, and the report about all.
             TakenNameError: the name is another organisation's.
         """
         check(wanted)
@@ -211,7 +214,12 @@ class Schedules:
                     correlation_id=request.report_id,
                     remarks=remarks,
                 )
-            except (RefusedRequestError, RepeatedRequestError, UnknownOrganisationError) as error:
+            except (
+                ProvidersReportError,
+                RefusedRequestError,
+                RepeatedRequestError,
+                UnknownOrganisationError,
+            ) as error:
                 log.warning("schedule_refused", schedule=name, due_at=due.isoformat(), reason=str(error))
                 await store.end_run(uow.connection, name, due, "refused", str(error))
                 return
@@ -227,9 +235,15 @@ def _request(schedule: Schedule, due: datetime) -> ReportRequest:
         format=schedule.format,
         from_date=from_date,
         to_date=to_date,
-        organisation=schedule.organisation or schedule.owner,
+        organisation=_organisation(schedule),
         language=schedule.language,
     )
+
+
+def _organisation(schedule: Schedule) -> str | None:
+    rule = KINDS.get(schedule.kind)
+    whole = rule is not None and rule.provider_only
+    return schedule.organisation or (None if whole else schedule.owner)
 
 
 def _asker(name: str, owner: str | None) -> Asker:

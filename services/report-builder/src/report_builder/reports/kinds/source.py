@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from report_builder.documents.model import EXACT, BatchFacts, ChartSeries, Scope, Table, Total
-from report_builder.reports.model import PinnedBatch, Wanted
+from report_builder.reports.model import PinnedBatch, Terms, Wanted
 from report_builder.reports.store import Connection
 from report_builder.warehouse import reading
 from report_builder.warehouse.model import BatchKey
+
+if TYPE_CHECKING:
+    # Reads lxml, which takes its time: a rendering process that makes no .xml needs none.
+    from report_builder.documents.element_writer import ElementWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Source:
     compared_missing: tuple[date, ...]
     scope: Scope | None
     organisation_type: str | None
+    terms: Terms = field(default_factory=dict)
 
     @property
     def arrays(self) -> tuple[list[date], list[int]]:
@@ -42,6 +47,10 @@ class Section:
     statement: reading.RowsOf
     values: tuple[Any, ...]
     day: date | None = None
+
+
+Tree = Callable[["ElementWriter"], Awaitable[None]]
+"""Writes all elements of an .xml that is no list of rows; the writer closes those that are left open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,10 @@ class Content:
     above: Above | None = None
     compared: tuple[BatchFacts, ...] = ()
     charts: tuple[ChartSeries, ...] = ()
+    own_rows: reading.Spool | None = None
+    """Rows of the report's own table that no statement gives."""
+    tree: Tree | None = None
+    """How the .xml is written, if it is no list of rows."""
 
 
 Compose = Callable[[Source], Awaitable[Content]]

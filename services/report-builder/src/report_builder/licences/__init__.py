@@ -1,0 +1,1 @@
+"""Licences: what is counted by a rule or entered by hand, and how the provider bills."""

@@ -1,0 +1,1 @@
+"""Inventory runs, as the collectors tell of them."""
