@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 import openpyxl
@@ -22,6 +25,7 @@ from lxml import etree
 from report_builder.documents.xml_document import schema
 from report_builder.reports import store
 from report_builder.reports.compose import compose, write
+from report_builder.settings import ObjectStoreSettings
 from report_builder.synchronisation import service as synchronisation
 from tallyport.access.tokens import Principal, Role
 from tallyport.clock import FixedClock
@@ -198,7 +202,7 @@ async def test_an_inventory_run_is_reported_by_name_or_the_last(http: httpx.Asyn
     [(*one, {}) for one in PROVIDER_ONLY] + [("allocation-and-usage", "xml", {"counts": "allocated"})],
 )
 async def test_made_again_after_everything_changed_it_is_the_same_bytes(
-    http: httpx.AsyncClient, kind: str, name: str, wanted: Any, pool: Any
+    http: httpx.AsyncClient, kind: str, name: str, wanted: Any, pool: Any, objects: ObjectStoreSettings
 ) -> None:
     period = {} if kind == "synchronisation" else MONTH
     report = await made(http, "provider", kind=kind, format=name, **period, **wanted)
@@ -219,6 +223,12 @@ async def test_made_again_after_everything_changed_it_is_the_same_bytes(
         async with compose(connection, *made_from, terms=fixed.terms) as composed:
             await write(connection, composed, name, file, lambda _: None)
     assert file.getvalue() == before
+    [folder] = Path(unquote(urlsplit(objects.url).path)).rglob(report["report_id"])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    if kind == "synchronisation":
+        assert manifest["run"] == "night"
+    else:
+        assert (manifest["counts"], manifest["billing_mode"]) == (wanted.get("counts", "used"), "OPEX")
 
 
 @pytest.mark.parametrize(
@@ -261,6 +271,13 @@ async def test_what_is_the_providers_nobody_else_gets(http: httpx.AsyncClient, w
     assert (await http.post(f"{guessed}/parts/1/link", json={}, headers=as_(who))).status_code == 404
     listed = await asyncio.gather(*(http.get(path, headers=as_(who)) for path in ("/v1/reports", "/v1/schedules")))
     assert all(kind not in answer.text for answer in listed)
+
+
+def test_a_rendering_process_reads_no_library_that_its_report_does_not_need() -> None:
+    """Starting is most of what a small report takes."""
+    look = "import sys, report_builder.reports.render; print({'babel', 'lxml', 'pydantic'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize("kind", ["licence-report", "allocation-and-usage", "synchronisation"])

@@ -32,6 +32,8 @@ from report_builder.reports.model import Facts, PinnedBatch, Terms, Wanted
 
 EXIT_ORPHANED: Final = 75
 _PROGRESS_SECONDS: Final = 0.5
+_MADE_FROM: Final = ("billing_mode", "counts", "licence_model", "run")
+"""What of a report's terms its manifest names."""
 _AWAY: Final[tuple[type[Exception], ...]] = (
     *STORE_ERRORS,
     asyncpg.PostgresConnectionError,
@@ -140,6 +142,8 @@ def _keep(order: Order, store: ArtifactStore, composed: Composition, rendered: R
         "totals": totals,
         "completeness": facts,
     }
+    if order.terms is not None:
+        manifest |= {name: order.terms[name] for name in _MADE_FROM if name in order.terms}
     name = file_name(wanted.kind, wanted.from_date, wanted.to_date, wanted.organisation, wanted.format)
     beside = {}
     if wanted.format == "csv":

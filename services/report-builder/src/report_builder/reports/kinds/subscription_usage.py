@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tallyport.money import plain
 
 from report_builder.documents.model import Column, Table
 from report_builder.documents.text import copy_row
-from report_builder.documents.words import Words
 from report_builder.licences.counting import Counted, counted
 from report_builder.reports.kinds.source import Content, Source, key_of, line_sums
 from report_builder.warehouse import reading
+
+if TYPE_CHECKING:
+    from report_builder.documents.words import Words
 
 LICENCES: Final = Table(
     name="licences",
@@ -34,6 +36,8 @@ LICENCES: Final = Table(
 
 async def compose(source: Source) -> Content:
     """A row per licence. A count that is not known is empty, and never 0."""
+    from report_builder.documents.words import Words  # noqa: PLC0415 - reads Babel, which no other kind needs here
+
     found = await counted(source.connection, source.terms, [key_of(batch) for batch in source.batches])
     words = Words(source.wanted.language)
     rows = reading.Spool()
