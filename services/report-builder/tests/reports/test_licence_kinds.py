@@ -195,7 +195,11 @@ async def test_an_inventory_run_is_reported_by_name_or_the_last(http: httpx.Asyn
     assert [one.get("customer") for one in tree.iter("{*}not_reached")] == ["c", "d"] * 2
     old = tree_of("synchronisation", await fetched(http, "synchronisation", "xml", run="old"))
     assert old.get("run") == "old"
-    rows = table_of("xlsx", await fetched(http, "synchronisation", "xlsx", run="old"), "Sources")
+    sheets = await fetched(http, "synchronisation", "xlsx", run="old")
+    cover = [[cell.value for cell in row[:2]] for row in openpyxl.load_workbook(io.BytesIO(sheets))["Cover"]]
+    assert cover == [["Synchronisation", ""], ["Run", "old"], ["Started", "2027-04-04T01:00:00Z"],
+                     ["Finished", "2027-04-04T01:01:30.500000Z"], ["Seconds", "90.5"]]  # fmt: skip
+    rows = table_of("xlsx", sheets, "Sources")
     assert rows == [["old", "ad", "partial", "2027-04-04T01:00:00Z", "2027-04-04T01:01:30.500000Z", 90.5, 12, 3, 2,
                      "c, d", 1]]  # fmt: skip
     nothing = await made(http, "provider", kind="synchronisation", format="xml", run="never")

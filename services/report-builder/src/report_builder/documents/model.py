@@ -151,6 +151,8 @@ class Document:
     compared_missing: tuple[date, ...] = ()
     completeness: tuple[tuple[str, str], ...] = ()
     charts: tuple[ChartSeries, ...] = ()
+    about: tuple[tuple[str, str], ...] = ()
+    """What else the cover says, by the names of columns."""
 
     @property
     def lines(self) -> int:

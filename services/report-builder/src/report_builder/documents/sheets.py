@@ -114,6 +114,9 @@ def fact_pages(document: Document, rows_per_sheet: int, words: Words) -> tuple[l
 def cover(document: Document, words: Words) -> Iterator[Fact]:
     """The cover's rows: what it is about, and what it was made from."""
     yield words(f"kind.{document.kind}"), ""
+    yield from ((words(f"column.{name}"), value) for name, value in document.about)
+    if not document.batches and not document.missing:
+        return  # it is not about batches
     yield words("cover.from"), document.from_date
     yield words("cover.to"), document.to_date
     scope = document.scope

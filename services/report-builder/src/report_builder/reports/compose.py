@@ -104,6 +104,7 @@ async def compose(
             compared_missing=source.compared_missing,
             completeness=tuple((name, _text(value)) for name, value in sorted(facts.items())),
             charts=content.charts,
+            about=content.about,
         )
         yield Composition(document, content.sections, content.above, facts, content.own_rows, content.tree)
 

@@ -73,6 +73,8 @@ class Content:
     above: Above | None = None
     compared: tuple[BatchFacts, ...] = ()
     charts: tuple[ChartSeries, ...] = ()
+    about: tuple[tuple[str, str], ...] = ()
+    """What else the cover says, by the names of columns."""
     own_rows: reading.Spool | None = None
     """Rows of the report's own table that no statement gives."""
     tree: Tree | None = None

@@ -51,6 +51,7 @@ async def compose(source: Source) -> Content:
         batches=facts,
         sections=(),
         own_rows=rows,
+        about=tuple((name, source.terms[name]) for name in ("counts", "licence_model", "billing_mode")),
     )
 
 

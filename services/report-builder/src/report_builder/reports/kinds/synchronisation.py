@@ -24,8 +24,8 @@ SOURCES: Final = Table(
         Column("finished_at", width=22),
         Column("seconds", "quantity", 10),
         Column("objects", "count", 10),
-        Column("customers_reached", "count", 12),
-        Column("customers_not_reached", "count", 12),
+        Column("customers_reached", "count", 20),
+        Column("customers_not_reached", "count", 24),
         Column("not_reached", width=60, optional=True),
         Column("failures", "count", 10),
     ),
@@ -36,6 +36,8 @@ SOURCES: Final = Table(
 async def compose(source: Source) -> Content:
     """A row per source that took part in the run."""
     run, sources = str(source.terms["run"]), source.terms["sources"]
+    begin, end = min(one["started_at"] for one in sources), max(one["finished_at"] for one in sources)
+    about = {"run": run, "started_at": begin, "finished_at": end, "seconds": _seconds(begin, end)}
     rows = None
     if source.wanted.format != "xml":
         rows = reading.Spool()
@@ -45,14 +47,7 @@ async def compose(source: Source) -> Content:
     async def tree(writer: ElementWriter) -> None:
         writer.root(
             "report",
-            {
-                "run": run,
-                "started_at": min(one["started_at"] for one in sources),
-                "finished_at": max(one["finished_at"] for one in sources),
-                "seconds": _seconds(
-                    min(one["started_at"] for one in sources), max(one["finished_at"] for one in sources)
-                ),
-            },
+            about,
         )
         writer.facts()
         for one in sources:
@@ -63,7 +58,16 @@ async def compose(source: Source) -> Content:
                 writer.add("not_reached", {"customer": customer}, row=True)
             writer.end()
 
-    return Content(table=SOURCES, rows=len(sources), totals=(), batches=(), sections=(), own_rows=rows, tree=tree)
+    return Content(
+        table=SOURCES,
+        rows=len(sources),
+        totals=(),
+        batches=(),
+        sections=(),
+        own_rows=rows,
+        tree=tree,
+        about=tuple(about.items()),
+    )
 
 
 def _values(one: Mapping[str, Any]) -> dict[str, str | int | None]:
