@@ -67,8 +67,10 @@ async def test_licences_are_one_document_that_nobody_replaces_unseen(http: httpx
         {"licences": [{"id": "x", "name": "X", "rule": {"count": "guesses"}}]},
         {"licences": [{"id": "x", "name": "X", "rule": {"count": "allocations", "unit": "u"}}]},
         {"licences": [{"id": "x", "name": "X", "rule": {"count": "lines", "status": ["Maybe"]}}]},
+        {"licences": [{"id": "x", "name": "X\x00"}]},
+        {"licences": [{"id": "x", "name": "X", "rule": {"count": "users", "plans": "a\x00"}}]},
     ],
-    ids=["twice", "family", "rule", "field of another rule", "status"],
+    ids=["twice", "family", "rule", "field of another rule", "status", "control", "pattern"],
 )
 async def test_what_no_licence_can_be_is_refused(http: httpx.AsyncClient, fault: Any) -> None:
     assert (await put(http, "/v1/licences", fault)).status_code == 422

@@ -13,11 +13,12 @@ from tallyport.contracts.reports import BillingMode, CountedBy
 
 MAX_LICENCES: Final = 500
 MAX_COUNT: Final = 10**12
+_PRINTABLE: Final = r"^[^\x00-\x1f\x7f]+$"
 
 Family = Literal["telephony", "contact_centre", "premium_software_assurance", "move_to_cloud", "other"]
 Pattern = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=200),
+    StringConstraints(min_length=1, max_length=200, pattern=_PRINTABLE),
     Field(description="of plan ids; * is any text, ? any one character"),
 ]
 LicenceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
@@ -77,7 +78,7 @@ class Licence(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: LicenceId
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_PRINTABLE)]
     family: Family = "other"
     order: int = Field(default=0, ge=0, le=1_000_000)
     core: bool = False
