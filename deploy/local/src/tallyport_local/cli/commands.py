@@ -12,6 +12,7 @@ from tallyport_local.cli import (
     events,
     explain,
     gate,
+    gate_check,
     imports,
     lifecycle,
     prices,
@@ -26,6 +27,7 @@ from tallyport_local.cli import (
 from tallyport_local.cli.root import app
 
 __all__ = [
-    "adjustments", "app", "audit", "billing_view", "catalog", "collect", "demo", "events", "explain", "gate", "imports",
-    "lifecycle", "prices", "reconcile", "reports", "schedules", "schema", "topics", "transfers", "webhooks",
+    "adjustments", "app", "audit", "billing_view", "catalog", "collect", "demo", "events", "explain", "gate",
+    "gate_check", "imports", "lifecycle", "prices", "reconcile", "reports", "schedules", "schema", "topics", "transfers",
+    "webhooks",
 ]  # fmt: skip
