@@ -19,6 +19,7 @@ _WHY: Final = {
     412: "It is not what the request's condition says; read it again.",
     413: "The body is too large.",
     422: "A field is wrong; `errors` names each by its path. Nothing was saved.",
+    429: "Too often; `Retry-After` says in how many seconds again.",
     428: "The installation requires a condition: send `If-Match`.",
 }
 _EVERYWHERE: Final = (401, 403)
