@@ -56,7 +56,7 @@ const WORDS = {
 };
 const RIGHT_TO_LEFT = new Set(["ar", "fa", "he", "ur"]);
 // What a message may be made of. The server sends nothing else; should it ever, nothing else gets in.
-const ELEMENTS = new Set(["P", "STRONG", "EM", "UL", "OL", "LI", "BR", "CODE", "BLOCKQUOTE"]);
+const ELEMENTS = new Set(["P", "STRONG", "EM", "UL", "OL", "LI", "BR", "CODE", "BLOCKQUOTE", "BDI"]);
 const ANSWER_MILLISECONDS = 20_000;
 const STYLE = `
   dialog { box-sizing: border-box; max-width: min(var(--tallyport-width, 34rem), calc(100vw - 2rem));

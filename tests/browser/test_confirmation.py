@@ -2,126 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import threading
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
-import pytest_asyncio
+from panels import QUESTION, QUOTE, TOKEN, Served, gate_of, panel_of
 
-playwright = pytest.importorskip("playwright.async_api", reason="the group `browser` is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
-
-SCRIPT = Path(__file__).parents[2] / "clients" / "browser" / "tallyport-confirmation.js"
-TOKEN = "one-confirmation-token"  # noqa: S105
-QUOTE = {
-    "currency": "EUR",
-    "lines": [{"plan": "HE-GOLD", "quantity": "2", "unit_price": "4.50", "difference": "9.00"}],
-    "difference": "9.00",
-    "sha256": "a" * 64,
-}
-QUESTION = {
-    "confirmation_id": "c-1",
-    "state": "open",
-    "customer": "acme",
-    "action": "create_user",
-    "action_label": "Create a user",
-    "language": "en",
-    "direction": "ltr",
-    "message_text": "Two users",
-    "message_html": "<p>Create <strong>two</strong> users?</p>",
-    "quote": QUOTE,
-    "expires_at": "2026-11-23T12:00:00Z",
-}
-
-
-@dataclass
-class Served:
-    """What the panel and the gate serve, and what the gate heard."""
-
-    questions: list[dict[str, Any]] = field(default_factory=lambda: [QUESTION])
-    answers: list[tuple[int, dict[str, Any]]] = field(default_factory=lambda: [(200, {"decision": "allowed"})])
-    heard: list[tuple[str, str, str | None, Any]] = field(default_factory=list)
-    panel: str = ""
-    gate: str = ""
-
-    def page(self) -> bytes:
-        element = f'<tallyport-confirmation api="{self.gate}" token="{TOKEN}"></tallyport-confirmation>'
-        return (
-            f"<!doctype html><html lang=en><title>Panel</title><body><button>of the panel</button>{element}"
-            '<script src="/record.js"></script><script src="/tallyport-confirmation.js"></script>'
-        ).encode()
-
-    def next(self, kept: list[Any]) -> Any:
-        return kept.pop(0) if len(kept) > 1 else kept[0]
-
-
-RECORD = b"""window.told = []; window.injected = 0;
-for (const name of ["tallyport-decided", "tallyport-closed", "tallyport-error"])
-  document.addEventListener(name, (event) => told.push([name, event.detail.decision ?? null]));"""
-
-
-def panel_of(served: Served) -> type[BaseHTTPRequestHandler]:
-    class Panel(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            pages = {
-                "/": ("text/html", served.page()),
-                "/record.js": ("text/javascript", RECORD),
-                "/tallyport-confirmation.js": ("text/javascript", SCRIPT.read_bytes()),
-            }
-            kind, body = pages.get(self.path, ("text/plain", b""))
-            self.send_response(200)
-            self.send_header("Content-Type", f"{kind}; charset=utf-8")
-            policy = f"default-src 'none'; script-src 'self'; connect-src {served.gate}"
-            self.send_header("Content-Security-Policy", policy)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    return Panel
-
-
-def gate_of(served: Served) -> type[BaseHTTPRequestHandler]:
-    class Gate(BaseHTTPRequestHandler):
-        def _send(self, status: int, said: Any) -> None:
-            if status == 0:
-                self.close_connection = True
-                return
-            body = json.dumps(said).encode()
-            self.send_response(status)
-            self.send_header("Access-Control-Allow-Origin", served.panel)
-            self.send_header("Access-Control-Allow-Headers", "authorization, content-type")
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_OPTIONS(self) -> None:
-            self._send(200, {})
-
-        def do_GET(self) -> None:
-            served.heard.append(("GET", self.path, self.headers.get("authorization"), None))
-            question = served.next(served.questions)
-            self._send(question.get("status", 200), question)
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            served.heard.append(("POST", self.path, self.headers.get("authorization"), body))
-            self._send(*served.next(served.answers))
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    return Gate
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
@@ -139,28 +28,6 @@ def served() -> Iterator[Served]:
         thread.join()
     for server in servers:
         server.server_close()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def browser() -> AsyncIterator[Any]:
-    async with playwright.async_playwright() as tools:
-        # --no-sandbox: tests may run as root, where Chromium has no sandbox.
-        found = await tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        await found.close()
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def page(browser: Any) -> AsyncIterator[Any]:
-    context = await browser.new_context(locale="en-GB", timezone_id="UTC")
-    found = await context.new_page()
-    found.set_default_timeout(10_000)
-    found.requested, found.complaints = [], []
-    found.on("request", lambda request: found.requested.append(request.url))
-    found.on("console", lambda message: found.complaints.append(message.text) if message.type == "error" else None)
-    found.on("pageerror", lambda error: found.complaints.append(str(error)))
-    yield found
-    await context.close()
 
 
 async def told(page: Any) -> list[list[Any]]:
