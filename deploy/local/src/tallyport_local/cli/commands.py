@@ -12,6 +12,7 @@ from tallyport_local.cli import (
     events,
     explain,
     gate,
+    gate_settings,
     imports,
     lifecycle,
     prices,
@@ -24,6 +25,6 @@ from tallyport_local.cli import (
 from tallyport_local.cli.root import app
 
 __all__ = [
-    "adjustments", "app", "audit", "billing_view", "catalog", "collect", "demo", "events", "explain", "gate", "imports",
-    "lifecycle", "prices", "reconcile", "reports", "schema", "topics", "transfers",
+    "adjustments", "app", "audit", "billing_view", "catalog", "collect", "demo", "events", "explain", "gate",
+    "gate_settings", "imports", "lifecycle", "prices", "reconcile", "reports", "schema", "topics", "transfers",
 ]  # fmt: skip
