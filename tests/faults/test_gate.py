@@ -86,7 +86,8 @@ async def _answers(yard: Yard, questions: list[dict[str, Any]]) -> None:
 async def _questions(yard: Yard) -> list[dict[str, Any]]:
     rows = await yard.fetch(
         "notifier",
-        "SELECT id, request, customer, quote_sha256 FROM confirmation WHERE state = 'open' AND starts_with(request, $1)",
+        "SELECT id, request, customer, quote_sha256 FROM confirmation "
+        "WHERE state = 'open' AND starts_with(request, $1)",
         f"{NAME}-",
     )
     return [dict(row.items()) for row in rows]

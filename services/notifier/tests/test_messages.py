@@ -82,8 +82,8 @@ def test_what_fills_a_place_is_text_and_nothing_else(markdown: bool) -> None:  #
 PIECES = st.one_of(
     st.text(max_size=30),
     st.sampled_from(
-        ["<script>", "<img src=x onerror=1>", "[x](javascript:alert(1))", "![i](http://x)", "<http://x>", "**", "_", "`",
-         "\n\n", "\n- ", "\n1. ", "&lt;", "&#60;script&#62;", "\\<b>", "{customer}", "{user}", "    <b>", "\n<div>",
+        ["<script>", "<img src=x onerror=1>", "[x](javascript:alert(1))", "![i](http://x)", "<http://x>", "**", "_",
+         "`", "\n\n", "\n- ", "\n1. ", "&lt;", "&#60;script&#62;", "\\<b>", "{customer}", "{user}", "    <b>", "\n<div>",
          "<!-- ", "]]>", "<?php", "\n---\n", "# ", "> ", "~~~", "http://x.y", "\x0b", "\\"]
     ),
 )  # fmt: skip

@@ -177,7 +177,7 @@ def _on(value: str) -> bool:
 
 
 @command(gate, "tick")
-def tick(
+def tick(  # noqa: PLR0917 - typer takes options by position
     action: Annotated[str, typer.Argument(help=f"One of {', '.join(ACTIONS)}, or one that you registered.")],
     value: OnOff = None,
     other_person: Annotated[bool, typer.Option("--other-person", help="Who asked must not confirm.")] = False,  # noqa: FBT002 - typer's way
@@ -193,7 +193,7 @@ def tick(
     """
     installation, path = Installation(data_folder(data)), f"/v1/settings/actions/{action}"
     if value is not None:
-        limits = dict(one.split("=", 1) if "=" in one else (one, "") for one in two_above or [])
+        limits = {currency: amount for currency, _, amount in (one.partition("=") for one in two_above or [])}
         body = {
             "ticked": _on(value),
             "other_person": other_person,

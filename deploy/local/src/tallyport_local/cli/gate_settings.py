@@ -92,7 +92,7 @@ def list_messages(data: DataOption = None, as_json: JsonOption = False) -> None:
 
 
 @command(message, "set")
-def set_message(
+def set_message(  # noqa: PLR0917 - typer takes options by position
     action: ActionArgument,
     language: Annotated[str, typer.Argument(help="A language: de, pt-BR.")],
     text: Annotated[str, typer.Argument(help="The message, with places such as {customer} and {difference}.")],
@@ -124,7 +124,7 @@ def remove_message(
 
 
 @command(message, "preview")
-def preview(
+def preview(  # noqa: PLR0917 - typer takes options by position
     action: ActionArgument,
     customer: Annotated[str, typer.Option(help="Whose prices make the numbers.")],
     item: ItemOption = None,
