@@ -83,8 +83,8 @@ PIECES = st.one_of(
     st.text(max_size=30),
     st.sampled_from(
         ["<script>", "<img src=x onerror=1>", "[x](javascript:alert(1))", "![i](http://x)", "<http://x>", "**", "_",
-         "`", "\n\n", "\n- ", "\n1. ", "&lt;", "&#60;script&#62;", "\\<b>", "{customer}", "{user}", "    <b>", "\n<div>",
-         "<!-- ", "]]>", "<?php", "\n---\n", "# ", "> ", "~~~", "http://x.y", "\x0b", "\\"]
+         "`", "\n\n", "\n- ", "\n1. ", "&lt;", "&#60;script&#62;", "\\<b>", "{customer}", "{user}", "    <b>",
+         "\n<div>", "<!-- ", "]]>", "<?php", "\n---\n", "# ", "> ", "~~~", "http://x.y", "\x0b", "\\"]
     ),
 )  # fmt: skip
 
