@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tallyport.contracts.base import Contract, Currency, DecimalText, Identifier, Instant, Sha256, Text
 
@@ -54,6 +54,21 @@ class ActionRequest(Contract):
 
     Without ``items``, what a registered action adds to the bill is what its registration says.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "create-user-1",
+                    "action": "create_user",
+                    "customer": "cust-002",
+                    "actor": {"id": "admin@cust-002.example", "role": "customer_administrator", "language": "en"},
+                    "items": [{"plan": "VB-PLUS", "quantity_delta": "1"}],
+                    "payload": {"upn": "new.colleague@cust-002.example"},
+                }
+            ]
+        }
+    )
 
     TYPE: ClassVar[str] = "tallyport.billable-actions.requested.v1"
 

@@ -13,6 +13,7 @@ from tallyport_local.cli import (
     explain,
     gate,
     gate_check,
+    gate_settings,
     imports,
     lifecycle,
     prices,
@@ -28,6 +29,6 @@ from tallyport_local.cli.root import app
 
 __all__ = [
     "adjustments", "app", "audit", "billing_view", "catalog", "collect", "demo", "events", "explain", "gate",
-    "gate_check", "imports", "lifecycle", "prices", "reconcile", "reports", "schedules", "schema", "topics",
-    "transfers", "webhooks",
+    "gate_check", "gate_settings", "imports", "lifecycle", "prices", "reconcile", "reports", "schedules", "schema",
+    "topics", "transfers", "webhooks",
 ]  # fmt: skip

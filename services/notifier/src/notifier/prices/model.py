@@ -119,9 +119,12 @@ def _changes(items: Sequence[PlanAdded | PlanChangedFor]) -> list[tuple[str, Dec
 
 def quote(customer: Customer, book: PriceBook, items: Sequence[PlanAdded | PlanChangedFor], day: date) -> Quote:
     """The quote for ``items`` that begin on ``day``; its hash covers the customer, every line and the sum."""
-    currency = customer.currency or next((plan.currency for plan in book.plans.values()), None)
+    changes = _changes(items)
+    named = [book.plans[plan].currency for plan, _ in changes if plan in book.plans]
+    # A customer without a currency is billed in each plan's own; amounts in several make no sum.
+    currency = customer.currency or (named[0] if len(set(named)) == 1 else None)
     lines: list[QuoteLine] = []
-    for plan, quantity in _changes(items):
+    for plan, quantity in changes:
         prices = unit_prices(customer, book.plans.get(plan), book, day)
         price = None if prices is None else sum(prices, Decimal(0))
         difference = _billed(quantity, prices, currency) if prices is not None and currency is not None else None
