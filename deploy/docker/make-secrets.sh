@@ -11,7 +11,7 @@ for name in postgres-admin billing_engine_owner billing_engine billing_engine_vi
     [ -e "$folder/$name" ] || random > "$folder/$name"
 done
 hash="$(printf %s "$(cat "$folder/operator-token")" | sha256sum | cut -d ' ' -f 1)"
-printf '[{"name":"operator","sha256":"%s","roles":["provider_administrator"]}]\n' "$hash" > "$folder/tokens.json"
+printf '[{"name":"operator","sha256":"%s","roles":["provider_administrator","provider_advanced_administrator"]}]\n' "$hash" > "$folder/tokens.json"
 printf '{"endpoint":"http://object-store:9000","access_key_id":"%s","secret_access_key":"%s","region":"us-east-1","allow_http":true,"virtual_hosted_style_request":false}\n' \
     "$(cat "$folder/object-store-key")" "$(cat "$folder/object-store-secret")" > "$folder/object-store.json"
 printf '[default]\naws_access_key_id=%s\naws_secret_access_key=%s\n' \

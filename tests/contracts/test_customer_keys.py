@@ -18,6 +18,7 @@ EVERYWHERE = {
     "notifier": {
         "action_request": "an emitter's id is unique over all customers: the same id of another one is a conflict",
         "confirmation": "is answered by its own id, which is all that an answer knows",
+        "seen_plan": "a subscription is told by its own id; whose instance it belongs to may come later",
     },
     "report_builder": {},
 }  # fmt: skip

@@ -15,15 +15,17 @@ from structlog.testing import capture_logs
 from tallyport.access.tokens import Principal, Role, TokenStore
 
 ROOT = Principal("root", frozenset({Role.PROVIDER_ADMINISTRATOR}))
+ADVANCED = Principal("advanced", frozenset({Role.PROVIDER_ADMINISTRATOR, Role.PROVIDER_ADVANCED_ADMINISTRATOR}))
 VIEWER = Principal("viewer", frozenset({Role.VIEWER}))
 SERVICE = Principal("service", frozenset({Role.SERVICE}))
 CUSTOMER = Principal("customer", frozenset({Role.CUSTOMER_ADMINISTRATOR}), "acme")
 BOUND = Principal("bound-viewer", frozenset({Role.VIEWER}), "acme")
 RESELLER = Principal("reseller", frozenset({Role.RESELLER_ADMINISTRATOR}), "var")
 RESELLER_VIEWER = Principal("reseller-viewer", frozenset({Role.RESELLER_VIEWER}), "var")
-EVERYBODY = (ROOT, VIEWER, SERVICE, CUSTOMER, BOUND, RESELLER, RESELLER_VIEWER)
+EVERYBODY = (ROOT, ADVANCED, VIEWER, SERVICE, CUSTOMER, BOUND, RESELLER, RESELLER_VIEWER)
 
-ADMIN = {ROOT}
+ADMIN = {ROOT, ADVANCED}
+PRIVILEGED = {ADVANCED}
 READ = ADMIN | {VIEWER}
 READ_OR_SERVE = READ | {SERVICE}
 SERVE = ADMIN | {SERVICE}
@@ -78,10 +80,29 @@ MAY: dict[str, dict[str, set[Principal]]] = {
         "GET /v1/billable-actions/{request_id}": READ_OR_SERVE,
         "GET /v1/settings/actions": READ_OR_SERVE,
         "GET /v1/settings/actions/{action}": READ_OR_SERVE,
-        "PUT /v1/settings/actions/{action}": ADMIN,
-        "GET /v1/customers/{customer}/confirmation-switch": READ_OR_SERVE,
-        "PUT /v1/customers/{customer}/confirmation-switch": ADMIN,
+        "PUT /v1/settings/actions/{action}": PRIVILEGED,
+        "GET /v1/actions": READ_OR_SERVE,
+        "PUT /v1/actions/{action}": PRIVILEGED,
+        "DELETE /v1/actions/{action}": PRIVILEGED,
+        "GET /v1/customers/{customer}/confirmation-switch": READ_OR_SERVE | {BOUND, RESELLER, RESELLER_VIEWER},
+        "PUT /v1/customers/{customer}/confirmation-switch": SELL,
+        "GET /v1/gate/reconciliation": READ,
+        "GET /v1/gate/break-glass": READ_OR_SERVE,
+        "POST /v1/gate/break-glass": PRIVILEGED,
+        "DELETE /v1/gate/break-glass": PRIVILEGED,
+        "GET /v1/messages": READ,
+        "PUT /v1/messages/{action}/{language}": PRIVILEGED,
+        "DELETE /v1/messages/{action}/{language}": PRIVILEGED,
+        "POST /v1/messages/{action}/preview": READ,
+        "GET /v1/audit": ADMIN,
+        "GET /v1/audit/verify": ADMIN,
+        "GET /v1/audit/export": ADMIN,
+        "POST /v1/billable-actions/{request_id}/outcome": SERVE,
         "POST /v1/confirmations/{confirmation_id}/answer": ADMIN | {CUSTOMER},
+        "POST /v1/confirmations/{confirmation_id}/token": SERVE,
+        # With the token of one confirmation, which no principal has.
+        "GET /v1/confirmation": set(),
+        "POST /v1/confirmation/answer": set(),
         "GET /v1/confirmations": READ | {CUSTOMER, BOUND},
     },
     "report-builder": {
@@ -198,6 +219,7 @@ def test_what_needs_no_token_is_named(apps: dict[str, FastAPI], service: str) ->
         (["reseller_administrator"], None, "a reseller's role needs an organisation"),
         (["reseller_viewer", "viewer"], None, "a reseller's role needs an organisation"),
         (["provider_administrator"], "var", "is not bounded by an organisation"),
+        (["provider_advanced_administrator"], None, "only a provider_administrator can have the advanced privilege"),
     ],
 )
 def test_a_token_whose_roles_and_bounds_contradict_each_other_is_refused(

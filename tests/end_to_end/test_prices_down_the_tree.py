@@ -16,7 +16,8 @@ from billing_engine.catalog import store as catalog_store
 from billing_engine.transfers.lines import store as lines_store
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from notifier.prices.model import Customer, PriceBook, PricedPlan, unit_price
+from notifier.prices.model import Customer, PriceBook, PricedPlan, quote, unit_price
+from tallyport.contracts.actions import PlanAdded, PlanChangedFor
 from tallyport.contracts.billing import LINE_COLUMNS
 from tallyport.contracts.catalog import BillingUnit, CatalogDocument, Plan
 from tallyport.pricing.inheritance import PlanValues
@@ -161,6 +162,58 @@ def test_the_gate_quotes_what_the_engine_bills(seed: int) -> None:
             free = any(rule["organisation"] in bill.chain(customer) for rule in bill.rules)
             billed = None if None in amounts else sum((one for one in amounts if one is not None), Decimal(0))
             assert quoted == (Decimal(0) if free else billed)
+
+
+@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32))
+def test_the_quote_of_a_batch_is_the_difference_of_two_bills(seed: int) -> None:
+    """Many new users and changed bundles at once, and the lines of the bill without them and with them."""
+    world = World(seed)
+    document = CatalogDocument.model_validate(world.catalog)
+    units = [unit for unit in document.services[0].billing_units if unit.unit == "user" and unit.quantity == "status"]
+    plans = {plan.id: _priced(document, plan, units) for plan in document.services[0].plans[1:]}
+    book = PriceBook(plans, document.conversion_rates or [], document.non_billable or [])
+    bill = Bill(catalog=world.catalog, usage=world.usage, day=DAY, entities=world.entities)
+    for instance in bill.instances.values():
+        name, items, entities = instance["customer"], list[PlanAdded | PlanChangedFor](), list[dict[str, Any]]()
+        users = [one for one in bill.subscriptions if one["instance"] == instance["id"]]
+        for one in users:
+            if one["status"] == "Provisioned" and world.draw.random() < 0.5:
+                other = "Q" if one["plan"] == "P" else "P"
+                items.append(PlanChangedFor(from_plan=one["plan"], to_plan=other, quantity=Decimal(1)))
+                entities.append(one | {"plan": other})
+            else:
+                entities.append(one)
+        for number in range(world.draw.randrange(1, 4)):
+            plan, many = world.draw.choice("PQ"), world.draw.randrange(1, 9)
+            items.append(PlanAdded(plan=plan, quantity_delta=Decimal(many)))
+            entities += [{"kind": "subscription", "id": f"{name}-new-{number}-{n}", "instance": instance["id"],
+                          "user": {"upn": "new@example.org", "name": "new"}, "plan": plan, "status": "Provisioned"}
+                         for n in range(many)]  # fmt: skip
+        quoted = quote(_customer(bill, name), book, items, DAY)
+        others = [one for one in world.entities if one["kind"] != "subscription"]
+        later = Bill(catalog=world.catalog, usage=world.usage, day=DAY, entities=[*others, *entities])
+        lines = [_by_status(one, name, units) for one in (bill, later)]
+        touched = _touched(items)
+        prices = [unit_price(_customer(bill, name), plans[plan], book, DAY) for plan in touched]
+        if None in prices or len({one.currency for side in lines for one in side}) > 1:
+            assert quoted.difference is None or len({plans[plan].currency for plan in touched}) == 1
+            continue
+        before, after = (sum((line.total for line in side), Decimal(0)) for side in lines)
+        assert quoted.difference == after - before
+        assert quoted.after is not None
+        assert quoted.before is not None
+        assert quoted.after - quoted.before == quoted.difference
+
+
+def _by_status(bill: Bill, customer: str, units: list[BillingUnit]) -> list[Line]:
+    named = {unit.id for unit in units}
+    return [line for (_, unit), line in bill.all_lines().items() if line.customer == customer and unit in named]
+
+
+def _touched(items: list[PlanAdded | PlanChangedFor]) -> list[str]:
+    found = [[one.plan] if isinstance(one, PlanAdded) else [one.from_plan, one.to_plan] for one in items]
+    return [plan for some in found for plan in some]
 
 
 def _customer(bill: Bill, name: str) -> Customer:

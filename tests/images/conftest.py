@@ -47,7 +47,16 @@ def _write_tokens(file: Path) -> None:
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
     file.unlink(missing_ok=True)
     file.write_text(
-        json.dumps([{"name": "operator", "sha256": digest, "roles": ["provider_administrator"]}]), encoding="utf-8"
+        json.dumps(
+            [
+                {
+                    "name": "operator",
+                    "sha256": digest,
+                    "roles": ["provider_administrator", "provider_advanced_administrator"],
+                }
+            ]
+        ),
+        encoding="utf-8",
     )
 
 

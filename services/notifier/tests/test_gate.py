@@ -30,6 +30,7 @@ async def asked(gate: GateBench) -> GateBench:
 @pytest.mark.parametrize(
     ("request_id", "fields", "decision", "reason"),
     [
+        ("at-once-0", {"action": "create_usr", "customer": "old", **ADD_GOLD}, "declined", "unknown_action"),
         ("at-once-1", {"action": "create_group", "customer": "old", **ADD_GOLD}, "allowed", "not_ticked"),
         ("at-once-2", {"action": "create_user", "customer": "new", **ADD_GOLD}, "allowed", "switch_off"),
         ("at-once-3", {"action": "change_user_bundle", "customer": "old", **TO_BASIC}, "allowed", "no_increase"),
@@ -58,7 +59,7 @@ async def test_a_confirmed_request_is_allowed_once_and_announced(asked: GateBenc
     question = next(q for q in await asked.read_all("confirmations.required") if q["request_id"] == "confirmed")
     assert question["language"] == "de"
     assert "Old {difference} & Co" in question["message"]
-    assert "8.25 EUR" in question["message"]
+    assert "€\xa08,25" in question["message"]
 
     gate, unit_of_work = asked.notifier.gate, asked.notifier.messaging.unit_of_work
     confirmation_id = question["confirmation_id"]

@@ -142,7 +142,8 @@ class DataFolder:
         file = self.tokens_file
         known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
         others = [one for one in known if one.get("name") != "operator"]
-        tokens = [{"name": "operator", "sha256": digest, "roles": ["provider_administrator"]}, *others]
+        roles = ["provider_administrator", "provider_advanced_administrator"]
+        tokens = [{"name": "operator", "sha256": digest, "roles": roles}, *others]
         with self._written(file, json.dumps(tokens, indent=1)) as temporary:
             temporary.replace(file)
 

@@ -18,11 +18,20 @@ from tallyport.observability.http import serve, service_app
 from tallyport.postgres.migrations import Migration, read_migrations
 from tallyport.postgres.pool import DATABASE_ERRORS, open_pool
 
-from notifier.actions.api import answer_router, gate_router
+from notifier.actions.answers_api import answer_router, bound_router
+from notifier.actions.api import gate_router
 from notifier.actions.service import Gate
+from notifier.actions.settings_api import settings_router
 from notifier.actions.stream import gate_subscriptions
+from notifier.audit.api import audit_router
+from notifier.confirmations import service as confirmations
 from notifier.confirmations.api import confirmations_router
+from notifier.confirmations.origins import AllowedOrigins
+from notifier.messages.api import messages_router
+from notifier.messages.service import Messages
 from notifier.prices.stream import price_subscriptions
+from notifier.reconciliation.api import reconciliation_router
+from notifier.reconciliation.service import on_directory
 from notifier.settings import NotifierSettings
 
 SERVICE = "notifier"
@@ -46,17 +55,24 @@ class Notifier:
         registry: CollectorRegistry,
         clock: Clock | None = None,
     ) -> None:
+        self.clock = clock or SystemClock()
+        self.settings = settings.gate
+        self.messages = Messages(settings.gate.default_language)
         self.messaging = MessagingRuntime(
             service=SERVICE,
             kafka=settings.kafka,
             database=settings.database,
             pool=pool,
-            clock=clock or SystemClock(),
+            clock=self.clock,
             registry=registry,
         )
-        self.gate = Gate(valid_minutes=settings.gate.valid_minutes)
+        self.gate = Gate(
+            valid_minutes=settings.gate.valid_minutes, messages=self.messages, staff_roles=settings.gate.staff_roles
+        )
         sources = self.messaging.sources
-        self.messaging.subscribe([*price_subscriptions(sources), *gate_subscriptions(self.gate, sources)])
+        self.messaging.subscribe(
+            [*price_subscriptions(sources, also=on_directory), *gate_subscriptions(self.gate, sources)]
+        )
 
     async def reasons_not_ready(self) -> list[str]:
         """Why the notifier should get no work."""
@@ -83,6 +99,7 @@ class Notifier:
             try:
                 async with self.messaging.unit_of_work("expiry") as uow:
                     await self.gate.expire(uow)
+                    await confirmations.forget(uow)
             except DATABASE_ERRORS as error:
                 log.warning("expiry_postponed", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(EXPIRY_SECONDS)
@@ -95,8 +112,14 @@ def application(
     app = service_app(SERVICE, tokens=tokens, registry=registry, health=notifier, lifespan=notifier.running)
     unit_of_work = notifier.messaging.unit_of_work
     app.include_router(gate_router(pool, unit_of_work, notifier.gate))
-    app.include_router(answer_router(unit_of_work, notifier.gate))
+    app.include_router(settings_router(pool, unit_of_work, notifier.clock))
+    app.include_router(answer_router(unit_of_work, notifier.gate, notifier.settings.answers_per_minute))
+    app.include_router(bound_router(pool, unit_of_work, notifier.gate))
     app.include_router(confirmations_router(pool))
+    app.include_router(messages_router(pool, unit_of_work, notifier.messages, notifier.clock))
+    app.include_router(audit_router(pool))
+    app.include_router(reconciliation_router(pool, notifier.clock))
+    app.add_middleware(AllowedOrigins, origins=notifier.settings.origins)
     return app
 
 

@@ -17,10 +17,13 @@ from fastapi import Header, HTTPException, Request
 class Role(StrEnum):
     """What a token may do. ``viewer`` reads; ``service`` acts for another service; the administrator may do all.
 
-    The reseller's roles are those of one organisation of the sales tree, and reach what is below it.
+    ``provider_advanced_administrator`` is a privilege that some of the provider's administrators hold besides: what
+    asks for it is refused to the others. The reseller's roles are those of one organisation of the sales tree, and
+    reach what is below it.
     """
 
     PROVIDER_ADMINISTRATOR = "provider_administrator"
+    PROVIDER_ADVANCED_ADMINISTRATOR = "provider_advanced_administrator"
     RESELLER_ADMINISTRATOR = "reseller_administrator"
     RESELLER_VIEWER = "reseller_viewer"
     CUSTOMER_ADMINISTRATOR = "customer_administrator"
@@ -49,6 +52,8 @@ class Principal:
             raise ValueError(f"token {self.name!r}: a reseller's role needs an organisation")
         if self.organisation is not None and Role.PROVIDER_ADMINISTRATOR in self.roles:
             raise ValueError(f"token {self.name!r}: the provider's administrator is not bounded by an organisation")
+        if Role.PROVIDER_ADVANCED_ADMINISTRATOR in self.roles and Role.PROVIDER_ADMINISTRATOR not in self.roles:
+            raise ValueError(f"token {self.name!r}: only a provider_administrator can have the advanced privilege")
 
 
 class TokenStore:
@@ -82,13 +87,14 @@ class TokenStore:
         return found
 
 
-def require(*roles: Role, bounded: bool = False) -> Callable[..., Awaitable[Principal]]:
+def require(*roles: Role, bounded: bool = False, privileged: bool = False) -> Callable[..., Awaitable[Principal]]:
     """A FastAPI dependency: a bearer token with one of ``roles``; the provider's administrator always passes.
 
     A token of one organisation passes only where the operation says that it is ``bounded``: that it narrows what it
     shows and does to the principal's organisation. What does not say so is about the whole installation.
+    What is ``privileged`` passes nobody without one of ``roles``, not even the provider's administrator.
     """
-    wanted = frozenset(roles) | {Role.PROVIDER_ADMINISTRATOR}
+    wanted = frozenset(roles) if privileged else frozenset(roles) | {Role.PROVIDER_ADMINISTRATOR}
 
     async def principal(
         request: Request,

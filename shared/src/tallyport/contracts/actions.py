@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tallyport.contracts.base import Contract, Currency, DecimalText, Identifier, Instant, Sha256, Text
+
+VARIANTS = {"create_auto_attendant": ("main", "secondary", "menu_item")}
+"""What an action may be in particular; a request that names none is about the first."""
 
 ACTIONS = (
     "create_user", "change_user_bundle", "create_group", "create_auto_attendant", "create_call_flow",
     "create_general_mailbox",
 )  # fmt: skip
+
+
+MAX_MESSAGE_CHARACTERS = 8000
 
 
 class Actor(Contract):
@@ -44,15 +50,34 @@ class PlanChangedFor(Contract):
 
 
 class ActionRequest(Contract):
-    """An action another service is about to perform."""
+    """An action another service is about to perform.
+
+    Without ``items``, what a registered action adds to the bill is what its registration says.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "create-user-1",
+                    "action": "create_user",
+                    "customer": "cust-002",
+                    "actor": {"id": "admin@cust-002.example", "role": "customer_administrator", "language": "en"},
+                    "items": [{"plan": "VB-PLUS", "quantity_delta": "1"}],
+                    "payload": {"upn": "new.colleague@cust-002.example"},
+                }
+            ]
+        }
+    )
 
     TYPE: ClassVar[str] = "tallyport.billable-actions.requested.v1"
 
     id: Identifier
     action: Identifier
+    variant: Identifier | None = None
     customer: Identifier
     actor: Actor
-    items: Annotated[list[PlanAdded | PlanChangedFor], Field(min_length=1, max_length=1000)]
+    items: Annotated[list[PlanAdded | PlanChangedFor], Field(max_length=1000)] = Field(default_factory=list)
     payload: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -68,12 +93,17 @@ class QuoteLine(Contract):
 
 
 class Quote(Contract):
-    """What an action adds to the bill, per period, in the customer's currency; no ``difference``: not computable."""
+    """What an action adds to the bill, per period, in the customer's currency; no ``difference``: not computable.
+
+    ``before`` and ``after`` are what the plans that it is about cost without it and with it.
+    """
 
     TYPE: ClassVar[str] = "tallyport.confirmations.required.v1"
 
     currency: Currency | None = None
     lines: list[QuoteLine]
+    before: DecimalText | None = None
+    after: DecimalText | None = None
     difference: DecimalText | None = None
     sha256: Sha256
 
@@ -88,8 +118,10 @@ class ConfirmationRequired(Contract):
     action: Identifier
     customer: Identifier
     actor: Actor
-    message: Text
+    message: Annotated[str, Field(max_length=MAX_MESSAGE_CHARACTERS)]
+    message_html: Annotated[str, Field(max_length=4 * MAX_MESSAGE_CHARACTERS)] | None = None
     language: str
+    confirmations_needed: int = 1
     quote: Quote
     expires_at: Instant
 
@@ -119,3 +151,14 @@ class ActionDecided(Contract):
     confirmation_id: Identifier | None = None
     quote: Quote | None = None
     decided_at: Instant
+
+
+class ActionOutcome(Contract):
+    """What became of an allowed action: the service that asked performed it, or could not."""
+
+    TYPE: ClassVar[str] = "tallyport.billable-actions.outcomes.v1"
+
+    request_id: Identifier
+    customer: Identifier
+    outcome: Literal["performed", "failed"]
+    detail: Text = ""

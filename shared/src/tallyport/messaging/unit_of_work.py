@@ -25,6 +25,10 @@ MAX_REASON_CHARACTERS: Final = 2000
 DEAD_LETTER_SUFFIX: Final = ".dead-letters"
 
 
+Collector = Callable[[Any, list[Any]], Awaitable[None]]
+"""Writes what a unit of work has collected, at its end."""
+
+
 class UnitOfWork:
     """What a handler works with. Nothing it does is visible to anybody until the transaction commits."""
 
@@ -40,6 +44,7 @@ class UnitOfWork:
         self._clock = clock
         self._outbox: list[tuple[str, bytes | None, bytes | None, list[str], list[bytes]]] = []
         self._callbacks: list[Callable[[], Awaitable[None] | None]] = []
+        self._collected: dict[Collector, list[Any]] = {}
 
     def now(self) -> datetime:
         """The time by the service's clock, UTC."""
@@ -91,8 +96,18 @@ class UnitOfWork:
         """Call ``callback`` once the transaction is durable; not called if it is rolled back."""
         self._callbacks.append(callback)
 
+    def collect(self, write: Collector, item: Any) -> None:
+        """Keep ``item`` until the end; ``write`` is then called once, with this unit of work and all its items.
+
+        For what holds a lock that others wait for: taken last, it is held for the commit only.
+        """
+        self._collected.setdefault(write, []).append(item)
+
     async def flush(self) -> None:
         """Write what was buffered; the last thing before the commit."""
+        for write, items in self._collected.items():
+            await write(self, items)
+        self._collected.clear()
         for record, reason in self.rejected:
             await self._set_aside(record, reason)
         if self._outbox:

@@ -20,6 +20,7 @@ _WHY: Final = {
     410: "It was there once, and is gone for good.",
     413: "The body is too large.",
     422: "A field is wrong; `errors` names each by its path. Nothing was saved.",
+    429: "Too often; `Retry-After` says in how many seconds again.",
     428: "The installation requires a condition: send `If-Match`.",
 }
 _EVERYWHERE: Final = (401, 403)

@@ -12,6 +12,8 @@ from tallyport_local.cli import (
     events,
     explain,
     gate,
+    gate_check,
+    gate_settings,
     imports,
     licences,
     lifecycle,
@@ -27,6 +29,7 @@ from tallyport_local.cli import (
 from tallyport_local.cli.root import app
 
 __all__ = [
-    "adjustments", "app", "audit", "billing_view", "catalog", "collect", "demo", "events", "explain", "gate", "imports",
-    "licences", "lifecycle", "prices", "reconcile", "reports", "schedules", "schema", "topics", "transfers", "webhooks",
+    "adjustments", "app", "audit", "billing_view", "catalog", "collect", "demo", "events", "explain", "gate",
+    "gate_check", "gate_settings", "imports", "licences", "lifecycle", "prices", "reconcile", "reports", "schedules",
+    "schema", "topics", "transfers", "webhooks",
 ]  # fmt: skip

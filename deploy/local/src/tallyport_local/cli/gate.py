@@ -74,6 +74,21 @@ def show_action(
     _print_action(answer, as_json=as_json)
 
 
+@command(actions, "outcome")
+def outcome(
+    request_id: Annotated[str, typer.Argument(help="The request's id.")],
+    value: Annotated[str, typer.Argument(help="performed or failed.")],
+    detail: Annotated[str, typer.Option(help="What happened.")] = "",
+    data: DataOption = None,
+) -> None:
+    """Say what became of an allowed action, once."""
+    body = {"outcome": value, "detail": detail}
+    found = Installation(data_folder(data)).call(
+        NOTIFIER, "POST", f"/v1/billable-actions/{request_id}/outcome", body=body
+    )
+    out.print(f"{request_id}: {found['outcome']}", markup=False)
+
+
 def _difference(quote: dict[str, Any] | None) -> str:
     if not quote:
         return ""
@@ -138,6 +153,20 @@ def answer_confirmation(
         out.print(f"{confirmation_id}: {'confirmed' if confirm else 'declined'}")
 
 
+@command(confirmations, "token")
+def token(
+    confirmation_id: Annotated[str, typer.Argument(help="As `confirmations list` shows it.")],
+    person: Annotated[str | None, typer.Option(help="Who will answer with it.")] = None,
+    valid_seconds: Annotated[int, typer.Option(min=10, max=86400)] = 900,
+    data: DataOption = None,
+) -> None:
+    """Make a token that shows one question and answers it once; it is shown here and nowhere else."""
+    body = {"valid_seconds": valid_seconds, "person": person}
+    path = f"/v1/confirmations/{confirmation_id}/token"
+    found = Installation(data_folder(data)).call(NOTIFIER, "POST", path, body=body)
+    out.print(found["token"], markup=False)
+
+
 OnOff = Annotated[str | None, typer.Argument(help="on or off; without it the present value is shown.")]
 
 
@@ -148,22 +177,35 @@ def _on(value: str) -> bool:
 
 
 @command(gate, "tick")
-def tick(
-    action: Annotated[str, typer.Argument(help=f"One of {', '.join(ACTIONS)}.")],
+def tick(  # noqa: PLR0917 - typer takes options by position
+    action: Annotated[str, typer.Argument(help=f"One of {', '.join(ACTIONS)}, or one that you registered.")],
     value: OnOff = None,
+    other_person: Annotated[bool, typer.Option("--other-person", help="Who asked must not confirm.")] = False,  # noqa: FBT002 - typer's way
+    two_above: Annotated[
+        list[str] | None, typer.Option("--two-above", help="CURRENCY=AMOUNT above which two people must confirm.")
+    ] = None,
+    valid_minutes: Annotated[int | None, typer.Option(min=1, max=10080, help="How long a question is open.")] = None,
     data: DataOption = None,
 ) -> None:
-    """Show or set whether an action asks at all.
+    """Show or set whether an action asks at all, and who may confirm it.
 
-    Example: `tallyport gate tick create_user on`
+    Example: `tallyport gate tick create_user on --two-above EUR=100`
     """
-    if action not in ACTIONS:
-        raise InvalidInputError(f"there is no billable action {action!r}; there are {', '.join(ACTIONS)}")
     installation, path = Installation(data_folder(data)), f"/v1/settings/actions/{action}"
     if value is not None:
-        installation.call(NOTIFIER, "PUT", path, body={"ticked": _on(value)})
+        limits = {currency: amount for currency, _, amount in (one.partition("=") for one in two_above or [])}
+        body = {
+            "ticked": _on(value),
+            "other_person": other_person,
+            "two_above": limits,
+            "valid_minutes": valid_minutes,
+        }
+        installation.call(NOTIFIER, "PUT", path, body=body)
     found = installation.call(NOTIFIER, "GET", path)
-    out.print(f"{action}: {'on' if found['ticked'] else 'off'}")
+    options = ["somebody else than the asker"] if found["other_person"] else []
+    options += [f"two above {amount} {currency}" for currency, amount in found["two_above"].items()]
+    options += [f"{found['valid_minutes']} minutes"] if found["valid_minutes"] else []
+    out.print(f"{action}: {'on' if found['ticked'] else 'off'}{', '.join(['', *options])}", markup=False)
 
 
 @command(gate, "switch")

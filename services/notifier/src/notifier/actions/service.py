@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, Literal
 
 import structlog
-from tallyport.contracts.actions import ActionDecided, ActionRequest, ConfirmationAnswered, Quote
+from tallyport.audit import Author, Change
+from tallyport.contracts.actions import ActionDecided, ActionOutcome, ActionRequest, ConfirmationAnswered
 from tallyport.correlation import correlated
 from tallyport.messaging.record import Event
 from tallyport.messaging.unit_of_work import UnitOfWork
 
 from notifier.actions import store
-from notifier.actions.model import Reason, allowed_at_once
+from notifier.actions.model import (
+    InvalidRequestError,
+    Reason,
+    Rules,
+    allowed_at_once,
+    confirmations_needed,
+    items_of,
+    refused,
+)
+from notifier.actions.states import State, Step, after
+from notifier.actions.store import StoredRequest
+from notifier.audit.service import GATE, record
 from notifier.confirmations import service as confirmations
-from notifier.prices.model import Customer
-from notifier.prices.service import customer_of, quote_for
+from notifier.confirmations.model import Confirmation
+from notifier.confirmations.service import Terms
+from notifier.messages.service import Messages
+from notifier.prices.service import Quoted, quote_for
 
 log = structlog.get_logger()
 
@@ -32,27 +47,34 @@ class AnswerRefusedError(ValueError):
     """An answer that does not count; the message says why."""
 
 
+class OutcomeRefusedError(ValueError):
+    """An outcome of what was never allowed, or another one than was said before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What an answer led to: the decision, or, if the price has moved, the new question."""
+    """What an answer led to: the decision, the new question if the price has moved, or a wait for a second person."""
 
     decision: str | None
     asked_again: str | None = None
 
 
 class Gate:
-    """Decides requests, at once or after the customer's answer."""
+    """Decides requests, at once or after the customer's answer. ``staff_roles`` are those of the provider's people."""
 
-    def __init__(self, *, valid_minutes: int) -> None:
+    def __init__(self, *, valid_minutes: int, messages: Messages, staff_roles: frozenset[str] = frozenset()) -> None:
         self._valid_minutes = valid_minutes
+        self._messages = messages
+        self._staff_roles = staff_roles
 
     async def request(self, uow: UnitOfWork, request: ActionRequest, *, correlation_id: str) -> None:
         """Take a request in: decide it, or ask. The same request again changes nothing and repeats the decision.
 
         Raises:
             ConflictingRequestError: the id was used for something else.
+            InvalidRequestError: it does not say what it adds to the bill, or names a variant that there is not.
         """
-        digest = hashlib.sha256(request.model_dump_json().encode()).digest()
+        digest = _digest(request)
         await store.lock(uow.connection, request.id)
         known = await store.find(uow.connection, request.id)
         if known is not None:
@@ -61,37 +83,51 @@ class Gate:
             if known.decision is not None:
                 self._announce(uow, known)
             return
-        quoted = await quote_for(uow.connection, request.customer, request.items, uow.now().date())
-        await store.put(
-            uow.connection,
-            request,
+        rules = await store.rules(uow.connection, request.action, request.customer, uow.now())
+        items = items_of(request, rules)
+        quoted = await quote_for(uow.connection, request.customer, items, uow.now().date())
+        new = StoredRequest(
+            request=request,
             payload_sha256=digest,
             correlation_id=correlation_id,
-            quote=quoted[1] if quoted is not None else None,
-            at=uow.now(),
+            state=State.NEW,
+            decision=None,
+            reason=None,
+            quote=quoted.quote if quoted is not None else None,
+            decided_at=None,
+            expires_at=None,
+            confirmation_id=None,
         )
-        await self._audit(uow, request.actor.id, "requested", request.id, {"action": request.action})
-        if quoted is None:
-            await self._decide(uow, request.id, "declined", Reason.UNKNOWN_CUSTOMER, None)
-            return
-        customer, quote = quoted
-        ticked, switch_on = await store.setting(uow.connection, request.action, request.customer)
+        self._note(uow, Author(request.actor.id), "requested", request.id, {"action": request.action})
+        step, reason = self._first_step(request, rules, quoted)
+        if reason is not None:
+            known = _stepped(uow, new, step, reason)
+            await store.put(uow.connection, known, at=uow.now())
+            self._decided(uow, known)
+        elif quoted is not None:
+            minutes = rules.valid_minutes or self._valid_minutes
+            expires_at = uow.now() + timedelta(minutes=minutes)
+            await store.put(uow.connection, replace(_stepped(uow, new, step), expires_at=expires_at), at=uow.now())
+            needed = confirmations_needed(quoted.quote, rules.two_above)
+            labels = rules.registered.labels if rules.registered is not None else None
+            terms = Terms(expires_at, needed, rules.other_person, labels)
+            await confirmations.ask(uow, self._messages, request, quoted, terms, correlation_id=correlation_id)
+
+    def _first_step(self, request: ActionRequest, rules: Rules, quoted: Quoted | None) -> tuple[Step, Reason | None]:
+        """What happens to a new request, and why; no reason means that somebody is asked."""
+        nobody = refused(request.action, rules, customer_known=quoted is not None)
+        if nobody is not None or quoted is None:
+            return (Step.PASS, Reason.BREAK_GLASS) if rules.glass_broken else (Step.REFUSE, nobody)
         # Nobody said anything: an action is not asked about, and a customer that came with its history is.
         reason = allowed_at_once(
-            ticked=bool(ticked), switch_on=customer.imported if switch_on is None else switch_on, quote=quote
+            ticked=rules.ticked,
+            switch_on=quoted.customer.imported if rules.switch_on is None else rules.switch_on,
+            quote=quoted.quote,
+            staff=request.actor.role in self._staff_roles,
         )
-        if reason is not None:
-            await self._decide(uow, request.id, "allowed", reason, quote)
-        else:
-            await self._ask(uow, request, customer, quote, correlation_id)
-
-    async def switch_is_on(self, connection: store.Connection, customer_id: str) -> bool | None:
-        """Whether a customer is asked; None for a customer nobody has told of."""
-        customer = await customer_of(connection, customer_id)
-        if customer is None:
-            return None
-        _ticked, switch_on = await store.setting(connection, "", customer_id)
-        return customer.imported if switch_on is None else switch_on
+        if reason is None and rules.glass_broken:
+            reason = Reason.BREAK_GLASS
+        return (Step.PASS, reason) if reason is not None else (Step.ASK, None)
 
     async def answer(
         self,
@@ -99,14 +135,15 @@ class Gate:
         confirmation_id: str,
         answer: Literal["confirm", "decline"],
         *,
-        by: str,
+        by: str | None,
         quote_sha256: str | None,
         customer: str | None = None,
     ) -> Answered:
-        """Take the customer's answer. ``customer`` bounds whose question may be answered.
+        """Take the customer's answer. ``customer`` bounds whose question may be answered, ``by`` is who answers.
 
         Raises:
-            AnswerRefusedError: no such open question, its time has run out, or the answer is to another quote.
+            AnswerRefusedError: no such open question, its time has run out, the answer is to another quote, or this
+                person may not confirm.
         """
         question = await confirmations.find(uow, confirmation_id)
         if question is None or (customer is not None and question.customer != customer):
@@ -120,20 +157,45 @@ class Gate:
         known = await store.find(uow.connection, question.request)
         if known is None:
             raise AnswerRefusedError(f"there is no request {question.request!r}")
-        await self._audit(uow, by, answer, question.request, {"confirmation": confirmation_id})
-        if answer == "decline":
-            await confirmations.close(uow, question.id, state="declined", by=by)
-            await self._decide(uow, question.request, "declined", Reason.DECLINED, question.quote)
+        who = Author(by or "whoever held the token", organisation=question.customer)
+        if answer == "confirm":
+            _may_confirm(question, known.request, by)
+            return await self._confirmed(uow, known, question, who)
+        self._note(uow, who, "answered", known.request.id, {"answer": answer, "confirmation": confirmation_id})
+        await confirmations.close(uow, question.id, state="declined", by=who.name)
+        await self._step(uow, known, Step.NO, Reason.DECLINED)
+        return Answered("declined")
+
+    async def _confirmed(self, uow: UnitOfWork, known: StoredRequest, question: Confirmation, who: Author) -> Answered:
+        rules = await store.rules(uow.connection, known.request.action, known.request.customer, uow.now())
+        # What was asked about is what the request said then; a registration may have been taken back since.
+        items = known.request.items or items_of(known.request, rules)
+        quoted = await quote_for(uow.connection, known.request.customer, items, uow.now().date())
+        note = {"answer": "confirm", "confirmation": question.id}
+        if quoted is not None and quoted.quote.sha256 != question.quote.sha256:
+            self._note(uow, who, "answered", known.request.id, note | {"refused": "the price has moved"})
+            await confirmations.close(uow, question.id, state="superseded", by=who.name)
+            await self._step(uow, replace(known, quote=quoted.quote), Step.PRICE_MOVED)
+            # It does not stay open longer than the emitter was told.
+            needed = max(question.needed, confirmations_needed(quoted.quote, rules.two_above))
+            labels = rules.registered.labels if rules.registered is not None else None
+            terms = Terms(question.expires_at, needed, question.other_person, labels)
+            again = await confirmations.ask(
+                uow, self._messages, known.request, quoted, terms, correlation_id=known.correlation_id
+            )
+            await confirmations.supersede(uow, question.id, again)
+            return Answered(None, again)
+        self._note(uow, who, "answered", known.request.id, note)
+        if quoted is None:
+            await confirmations.close(uow, question.id, state="superseded", by=who.name)
+            await self._step(uow, known, Step.REFUSE, Reason.UNKNOWN_CUSTOMER)
             return Answered("declined")
-        quoted = await quote_for(uow.connection, known.request.customer, known.request.items, uow.now().date())
-        if quoted is None or quoted[1].sha256 != question.quote.sha256:
-            await confirmations.close(uow, question.id, state="superseded", by=by)
-            if quoted is None:
-                await self._decide(uow, question.request, "declined", Reason.UNKNOWN_CUSTOMER, question.quote)
-                return Answered("declined")
-            return Answered(None, await self._ask(uow, known.request, *quoted, known.correlation_id))
-        await confirmations.close(uow, question.id, state="confirmed", by=by)
-        await self._decide(uow, question.request, "allowed", Reason.CONFIRMED, quoted[1])
+        await confirmations.agree(uow, question.id, who.name)
+        if len(question.confirmed_by) + 1 < question.needed:
+            await self._step(uow, known, Step.FIRST_YES)
+            return Answered(None)
+        await confirmations.close(uow, question.id, state="confirmed", by=who.name)
+        await self._step(uow, known, Step.YES, Reason.CONFIRMED)
         return Answered("allowed")
 
     async def expire(self, uow: UnitOfWork) -> int:
@@ -143,9 +205,34 @@ class Gate:
             question = await confirmations.find(uow, confirmation_id)
             if question is None or question.state != "open":
                 continue
+            known = await store.find(uow.connection, question.request)
             await confirmations.close(uow, question.id, state="expired", by=None)
-            await self._decide(uow, question.request, "declined", Reason.EXPIRED, question.quote)
+            if known is not None:
+                await self._step(uow, known, Step.TIME_OUT, Reason.EXPIRED)
         return len(overdue)
+
+    async def outcome(self, uow: UnitOfWork, said: ActionOutcome, *, by: str) -> None:
+        """Note what the emitter made of an allowed action. The same again changes nothing.
+
+        Raises:
+            OutcomeRefusedError: it was not allowed, or something else was said of it before.
+        """
+        known = await store.find(uow.connection, said.request_id)
+        if known is None or known.request.customer != said.customer:
+            raise OutcomeRefusedError(f"there is no request {said.request_id!r}")
+        wanted = State(said.outcome)
+        if known.state is wanted:
+            return
+        if known.state is not State.ALLOWED:
+            raise OutcomeRefusedError(f"request {said.request_id!r} is {known.state.value}, not allowed")
+        step = after(known.state, Step.PERFORMED if wanted is State.PERFORMED else Step.FAILED)
+        if not await store.put_outcome(
+            uow.connection, said.request_id, known.state, step, detail=said.detail, by=by, at=uow.now()
+        ):
+            # Somebody was faster; what he said counts.
+            await self.outcome(uow, said, by=by)
+            return
+        self._note(uow, Author(by), said.outcome, said.request_id, {"detail": said.detail})
 
     async def on_requested(self, uow: UnitOfWork, events: Sequence[Event[ActionRequest]]) -> None:
         """``billable-actions.requested``."""
@@ -155,6 +242,8 @@ class Gate:
                     await self.request(uow, event.data, correlation_id=event.correlation_id)
             except ConflictingRequestError as error:
                 uow.reject(event, f"conflict: {error}")
+            except InvalidRequestError as error:
+                uow.reject(event, str(error))
 
     async def on_answered(self, uow: UnitOfWork, events: Sequence[Event[ConfirmationAnswered]]) -> None:
         """``confirmations.answered``."""
@@ -172,27 +261,26 @@ class Gate:
             except AnswerRefusedError as error:
                 uow.reject(event, str(error))
 
-    async def _ask(
-        self, uow: UnitOfWork, request: ActionRequest, customer: Customer, quote: Quote, correlation_id: str
-    ) -> str:
-        return await confirmations.ask(
-            uow, request, customer, quote, valid_minutes=self._valid_minutes, correlation_id=correlation_id
-        )
+    async def on_outcome(self, uow: UnitOfWork, events: Sequence[Event[ActionOutcome]]) -> None:
+        """``billable-actions.outcomes``."""
+        for event in events:
+            try:
+                await self.outcome(uow, event.data, by=event.source)
+            except OutcomeRefusedError as error:
+                uow.reject(event, str(error))
 
-    async def _decide(
-        self, uow: UnitOfWork, request_id: str, decision: str, reason: Reason, quote: Quote | None
-    ) -> None:
-        if await store.decide(
-            uow.connection, request_id, decision=decision, reason=reason.value, quote=quote, at=uow.now()
-        ):
-            decided = await store.find(uow.connection, request_id)
-            if decided is not None:
-                with correlated(decided.correlation_id):
-                    log.info("action_decided", request_id=request_id, decision=decision, reason=reason.value)
-                await self._audit(uow, "notifier", decision, request_id, {"reason": reason.value})
-                self._announce(uow, decided)
+    async def _step(self, uow: UnitOfWork, known: StoredRequest, step: Step, reason: Reason | None = None) -> None:
+        stepped = _stepped(uow, known, step, reason)
+        if await store.step(uow.connection, stepped, known.state) and stepped.decision is not None:
+            self._decided(uow, stepped)
 
-    def _announce(self, uow: UnitOfWork, decided: store.StoredRequest) -> None:
+    def _decided(self, uow: UnitOfWork, known: StoredRequest) -> None:
+        with correlated(known.correlation_id):
+            log.info("action_decided", request_id=known.request.id, decision=known.decision, reason=known.reason)
+        self._note(uow, GATE, known.state.value, known.request.id, {"reason": known.reason})
+        self._announce(uow, known)
+
+    def _announce(self, uow: UnitOfWork, decided: StoredRequest) -> None:
         data = ActionDecided.model_validate(
             {
                 "request_id": decided.request.id,
@@ -214,5 +302,29 @@ class Gate:
             correlation_id=decided.correlation_id,
         )
 
-    async def _audit(self, uow: UnitOfWork, who: str, what: str, about: str, detail: dict[str, Any]) -> None:
-        await store.audit(uow.connection, at=uow.now(), who=who, what=what, about=about, detail=detail)
+    def _note(self, uow: UnitOfWork, who: Author, action: str, request_id: str, detail: dict[str, Any]) -> None:
+        record(uow, who, Change(action, f"request:{request_id}", after=detail))
+
+
+def _digest(request: ActionRequest) -> bytes:
+    # A field that came later and is not used must not change what a request from before it is recognised by.
+    later = {"variant"} if request.variant is None else set()
+    return hashlib.sha256(request.model_dump_json(exclude=later).encode()).digest()
+
+
+def _stepped(uow: UnitOfWork, known: StoredRequest, step: Step, reason: Reason | None = None) -> StoredRequest:
+    state = after(known.state, step)
+    if state.decision is None:
+        return replace(known, state=state)
+    return replace(
+        known, state=state, decision=state.decision, reason=reason.value if reason else None, decided_at=uow.now()
+    )
+
+
+def _may_confirm(question: Confirmation, request: ActionRequest, by: str | None) -> None:
+    if by is None and (question.other_person or question.needed > 1):
+        raise AnswerRefusedError("who confirms has to be known here: make the token for a person")
+    if question.other_person and by == request.actor.id:
+        raise AnswerRefusedError("somebody else than who asked has to confirm")
+    if by is not None and by in question.confirmed_by:
+        raise AnswerRefusedError("you have confirmed already; a second person has to")

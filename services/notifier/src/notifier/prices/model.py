@@ -60,13 +60,19 @@ def unit_price(customer: Customer, plan: PricedPlan | None, book: PriceBook, day
     It is the sum over the published units that bill the plan by status; a unit that measures cannot be known ahead.
     ``day`` is the usage day it begins on: rates and rules are dated.
     """
+    prices = unit_prices(customer, plan, book, day)
+    return None if prices is None else sum(prices, Decimal(0))
+
+
+def unit_prices(customer: Customer, plan: PricedPlan | None, book: PriceBook, day: date) -> Sequence[Decimal] | None:
+    """What each line of one more of ``plan`` costs, before it is rounded; None when nobody can say of one of them."""
     if plan is None or plan.units is None:
         return None
     if _not_charged(customer, plan, book.rules, day):
-        return Decimal(0)
+        return [Decimal(0)]
     exchange = Exchange(customer.currency or plan.currency, day, book.rates)
     subject = "instance" if plan.type == "customer_plan" else "user"
-    price = Decimal(0)
+    prices: list[Decimal] = []
     for unit in plan.units:
         if unit.subject != subject or not unit.active:
             continue
@@ -82,8 +88,8 @@ def unit_price(customer: Customer, plan: PricedPlan | None, book: PriceBook, day
         if rule is None:
             return None
         # Every line of a unit by status has the quantity 1, so that is what one more of it costs.
-        price += rule.charge(Decimal(1)).amount
-    return price
+        prices.append(rule.charge(Decimal(1)).amount)
+    return prices
 
 
 def _not_charged(customer: Customer, plan: PricedPlan, rules: Sequence[NonBillableRule], day: date) -> bool:
@@ -113,14 +119,19 @@ def _changes(items: Sequence[PlanAdded | PlanChangedFor]) -> list[tuple[str, Dec
 
 def quote(customer: Customer, book: PriceBook, items: Sequence[PlanAdded | PlanChangedFor], day: date) -> Quote:
     """The quote for ``items`` that begin on ``day``; its hash covers the customer, every line and the sum."""
-    currency = customer.currency or next((plan.currency for plan in book.plans.values()), None)
+    changes = _changes(items)
+    named = [book.plans[plan].currency for plan, _ in changes if plan in book.plans]
+    # A customer without a currency is billed in each plan's own; amounts in several make no sum.
+    currency = customer.currency or (named[0] if len(set(named)) == 1 else None)
     lines: list[QuoteLine] = []
-    for plan, quantity in _changes(items):
-        price = unit_price(customer, book.plans.get(plan), book, day)
-        difference = line_total(quantity, price, currency) if price is not None and currency is not None else None
+    for plan, quantity in changes:
+        prices = unit_prices(customer, book.plans.get(plan), book, day)
+        price = None if prices is None else sum(prices, Decimal(0))
+        difference = _billed(quantity, prices, currency) if prices is not None and currency is not None else None
         lines.append(QuoteLine(plan=plan, quantity=quantity, unit_price=price, difference=difference))
-    differences = [line.difference for line in lines]
-    total = sum((d for d in differences if d is not None), Decimal(0)) if None not in differences else None
+    differences = [line.difference for line in lines if line.difference is not None]
+    known = len(differences) == len(lines)
+    total = sum(differences, Decimal(0)) if known else None
     content = [
         customer.id,
         currency,
@@ -128,4 +139,17 @@ def quote(customer: Customer, book: PriceBook, items: Sequence[PlanAdded | PlanC
         None if total is None else plain(total),
     ]
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return Quote(currency=currency, lines=lines, difference=total, sha256=digest)
+    return Quote(
+        currency=currency,
+        lines=lines,
+        before=-sum((one for one in differences if one < 0), Decimal(0)) if known else None,
+        after=sum((one for one in differences if one > 0), Decimal(0)) if known else None,
+        difference=total,
+        sha256=digest,
+    )
+
+
+def _billed(quantity: Decimal, prices: Sequence[Decimal], currency: str) -> Decimal:
+    """What ``quantity`` of them add to the bill: each is lines of its own there, and each line is rounded."""
+    each = sum((line_total(Decimal(1), price, currency) for price in prices), Decimal(0))
+    return line_total(quantity, each, currency)

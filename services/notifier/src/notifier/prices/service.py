@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -12,9 +13,18 @@ from notifier.prices import store
 from notifier.prices.model import Customer, quote
 
 
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """A customer, what the items cost it, and the names of their plans by id."""
+
+    customer: Customer
+    quote: Quote
+    plan_names: Mapping[str, str]
+
+
 async def quote_for(
     connection: Any, customer_id: str, items: Sequence[PlanAdded | PlanChangedFor], day: date
-) -> tuple[Customer, Quote] | None:
+) -> Quoted | None:
     """The customer and the quote of ``day``; None if nobody has told of the customer."""
     customer = await store.customer(connection, customer_id)
     if customer is None:
@@ -22,7 +32,8 @@ async def quote_for(
     plans: list[str] = []
     for item in items:
         plans += [item.plan] if isinstance(item, PlanAdded) else [item.from_plan, item.to_plan]
-    return customer, quote(customer, await store.price_book(connection, plans), items, day)
+    book = await store.price_book(connection, plans)
+    return Quoted(customer, quote(customer, book, items, day), {one.id: one.name for one in book.plans.values()})
 
 
 async def customer_of(connection: Any, customer_id: str) -> Customer | None:

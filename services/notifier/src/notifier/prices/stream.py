@@ -12,7 +12,7 @@ from tallyport.contracts.catalog import (
     CatalogRemoval,
 )
 from tallyport.contracts.directory import DIRECTORY_TYPE, Organisation, Removal, read_entity
-from tallyport.messaging.dispatch import EventDispatcher, Subscription
+from tallyport.messaging.dispatch import EventDispatcher, EventHandler, Subscription
 from tallyport.messaging.inbox import SourceNumbers
 from tallyport.messaging.record import Event, Tombstone
 from tallyport.messaging.unit_of_work import UnitOfWork
@@ -34,7 +34,7 @@ def read_catalog(raw: bytes) -> Any:
 
 
 async def on_directory(uow: UnitOfWork, events: Sequence[Event[Any]]) -> None:
-    """Keep the organisations; the notifier needs nothing else of the directory."""
+    """Keep the organisations; prices need nothing else of the directory."""
     for event in events:
         place = (event.record.partition, event.record.offset)
         match event.data:
@@ -60,13 +60,18 @@ async def on_catalog(uow: UnitOfWork, events: Sequence[Event[Any]]) -> None:
                 await store.put_catalog_entity(uow.connection, key, data, *place)
 
 
-def price_subscriptions(sources: SourceNumbers) -> list[Subscription]:
-    """Both projections."""
+def price_subscriptions(sources: SourceNumbers, also: EventHandler) -> list[Subscription]:
+    """Both projections. ``also`` is told of the directory in the same units of work: an event is taken in once."""
+
+    async def directory(uow: UnitOfWork, events: Sequence[Event[Any]]) -> None:
+        await on_directory(uow, events)
+        await also(uow, events)
+
     return [
         Subscription(
             topic="directory.changes",
             group="notifier.directory",
-            process=EventDispatcher(on_directory, {DIRECTORY_TYPE: read_entity}, sources, compacted=True),
+            process=EventDispatcher(directory, {DIRECTORY_TYPE: read_entity}, sources, compacted=True),
             max_records=1000,
         ),
         Subscription(

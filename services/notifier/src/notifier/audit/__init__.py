@@ -1,0 +1,1 @@
+"""Who was asked, who said what, and who changed the gate."""

@@ -1,0 +1,1 @@
+"""Who went around the gate, and what was allowed and never came."""
