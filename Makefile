@@ -1,7 +1,7 @@
 # Needs git, make and any Python from 3.11 on; everything else is brought along. `make` alone lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-images check bench campaign format lock clean
+.PHONY: help demo up down test test-images test-browser check bench campaign format lock clean
 
 # The first interpreter that works and is new enough; a version manager's shim may exist and yet not run.
 PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.14 python; do \
@@ -32,10 +32,13 @@ down: $(UV) ## stop the stack; its data stays
 	@$(RUN) tallyport down
 
 test: $(UV) ## run all tests, on real servers
-	$(RUN) pytest -m "not campaign and not docker"
+	$(RUN) pytest -m "not campaign and not docker and not browser"
 
 test-images: $(UV) ## build the images and start them; needs a Docker engine
 	$(RUN) pytest -m docker tests/images
+
+test-browser: $(UV) ## try the confirmation dialog in a real browser; needs Chromium
+	$(RUN) --group browser pytest -m browser tests/browser
 
 check: $(UV) ## lint, format, types, architecture, lock file
 	$(UV) lock --check

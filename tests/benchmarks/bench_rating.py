@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import asyncpg
-from billing_engine.transfers.store import load_queries
+from billing_engine.transfers.lines.store import load_queries
 from harness import PASSWORD, median, run, say, servers, timed
 from tallyport_local.postgres.databases import create_database, ensure_roles, roles_of
 
@@ -46,7 +46,7 @@ WITH measured AS (
 
 def rating_statement() -> str:
     """The engine's ``modelled`` and ``totalled``, over the points."""
-    computing = load_queries("billing_engine.transfers")["compute_lines"]
+    computing = load_queries("billing_engine.transfers.lines")["compute_lines"]
     begin, end = computing.index(", modelled AS ("), computing.index(", line AS MATERIALIZED (")
     return f"{GIVEN}{computing[begin:end]} SELECT sum(total) FROM totalled"  # noqa: S608 - all of it is the engine's
 

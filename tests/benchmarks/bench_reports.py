@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import itertools
 import json
 import secrets
 import statistics
@@ -32,7 +33,7 @@ import psutil
 import xlwt
 from pydantic import SecretStr
 from report_builder.app import migrations
-from report_builder.documents.model import COLUMNS
+from report_builder.reports.kinds.customer_detail import SCRIPT_LINES
 from report_builder.reports.model import PinnedBatch, Wanted
 from report_builder.reports.render import Order
 from report_builder.warehouse import service
@@ -58,6 +59,7 @@ CHUNKS_PER_POLL = 100
 USERS_PER_CUSTOMER = 24
 TARGETS = {"csv": ("openpyxl", 40), "xml": ("openpyxl", 10), "xlsx": ("openpyxl", 10), "xls": ("xlwt", 1)}
 MAX_PEAK_MIB = 150
+ORGANISATIONS = {"reseller-detail": "var"}
 
 
 def lines(count: int) -> Iterator[list[str | None]]:
@@ -68,7 +70,7 @@ def lines(count: int) -> Iterator[list[str | None]]:
             yield [
                 customer, "HE", "customer_plan", "he-instance", f"inst-{number:08}", "HE-STD", "line", None,
                 f"Kunde Müller {customer}", "Standard", "HE-STD", "HE", "1", "10.00", "6.00", "10.00", "EUR", "",
-                "status:Provisioned", "plan",
+                "status:Provisioned", "plan", "8.00", "8.00", "6.00",
             ]  # fmt: skip
         else:
             quantity, price = Decimal(number % 9973) / 8, Decimal("0.0015")
@@ -76,19 +78,25 @@ def lines(count: int) -> Iterator[list[str | None]]:
                 customer, "HE", "user_plan", "he-user", f"sub-{number:08}", "HE-GOLD", "line", None,
                 f"Jörg Ünsal {number}", "Gold", "HE-G", "HE-MB", f"{quantity:f}", f"{price:f}", "0.0010",
                 f"{line_total(quantity, price, 'EUR'):f}", "EUR", "" if number % 50 else "no_data",
-                "counter:DiskUsageMB:2026-11-20", "organisation:var-north",
+                "counter:DiskUsageMB:2026-11-20", "organisation:var-north", "0.0012",
+                f"{line_total(quantity, Decimal('0.0012'), 'EUR'):f}",
+                f"{line_total(quantity, Decimal('0.0010'), 'EUR'):f}",
             ]  # fmt: skip
 
 
 def chunks(rows: int) -> Iterator[tuple[ChunkFact, Record]]:
     """The batch as records of ``billing.quantities``."""
     customers = -(-rows // (USERS_PER_CUSTOMER + 1))
-    organisations: Iterator[list[str | None]] = (
-        [f"c-{n:06}", None, "customer", f"Kunde {'& Söhne' if n % 7 else 'Müller'} {n}", None, None, "de", "EUR"]
+    tree: list[list[str | None]] = [
+        ["root", None, "service_provider", "Provider", None, None, "de", "EUR"],
+        ["var", "root", "value_added_reseller", "Reseller", None, None, "de", "EUR"],
+    ]
+    customer_nodes: Iterator[list[str | None]] = (
+        [f"c-{n:06}", "var", "customer", f"Kunde {'& Söhne' if n % 7 else 'Müller'} {n}", None, None, "de", "EUR"]
         for n in range(customers)
     )
     sequence = 0
-    for kind, source in (("organisations", organisations), ("lines", lines(rows))):
+    for kind, source in (("organisations", itertools.chain(tree, customer_nodes)), ("lines", lines(rows))):
         while block := [row for _, row in zip(range(ROWS_PER_CHUNK), source, strict=False)]:
             sequence += 1
             body = msgspec.json.encode(block)[1:-1]
@@ -155,10 +163,10 @@ async def load(database: DatabaseSettings, rows: int) -> str:
     return sha256
 
 
-async def ours(database: DatabaseSettings, sha256: str, name: str, folder: Path) -> tuple[float, float, int]:
+async def ours(database: DatabaseSettings, sha256: str, kind: str, name: str, folder: Path) -> tuple[float, float, int]:
     """Seconds, peak MiB and size of one render in a process of its own."""
     order = Order(
-        wanted=Wanted(secrets.token_hex(4), "customer-detail", name, DAY, DAY, None, "en"),  # type: ignore[arg-type]
+        wanted=Wanted(secrets.token_hex(4), kind, name, DAY, DAY, ORGANISATIONS.get(kind), "en"),  # type: ignore[arg-type]
         batches=(PinnedBatch(DAY, 1, sha256),),
         missing=(),
         completeness={},
@@ -214,7 +222,7 @@ def with_openpyxl(rows: list[list[Any]], path: Path) -> float:
     started = time.perf_counter()
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet()
-    sheet.append(list(COLUMNS))
+    sheet.append(list(SCRIPT_LINES.header))
     for row in rows:
         sheet.append(row)
     book.save(path)
@@ -231,7 +239,7 @@ def with_xlwt(rows: list[list[Any]], path: Path) -> float:
         index = number % 65_535
         if index == 0:
             sheet = book.add_sheet(f"Lines {number}")
-            for column, name in enumerate(COLUMNS):
+            for column, name in enumerate(SCRIPT_LINES.header):
                 sheet.write(0, column, name)
         sheet.write(index + 1, 0, row[0], dates)
         for column, value in enumerate(row[1:], start=1):
@@ -246,6 +254,7 @@ async def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--peer-rows", type=int, default=60_000, help="the peers' rates do not depend on it")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kind", default="customer-detail", help="the kind of report that is made of the lines")
     options = parser.parse_args()
     rates: dict[str, list[float]] = {name: [] for name in ("openpyxl", "xlwt", *TARGETS)}
     peaks: dict[str, float] = {}
@@ -260,7 +269,7 @@ async def main() -> None:
                     seconds = peer(rows, folder / f"peer.{extension}")
                     rates["openpyxl" if extension == "xlsx" else "xlwt"].append(len(rows) / seconds)
                 for form in TARGETS:
-                    seconds, peak, sizes[form] = await ours(database, sha256, form, folder)
+                    seconds, peak, sizes[form] = await ours(database, sha256, options.kind, form, folder)
                     rates[form].append(options.rows / seconds)
                     peaks[form] = max(peak, peaks.get(form, 0))
     show(rates, peaks, sizes)

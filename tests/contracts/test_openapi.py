@@ -96,6 +96,6 @@ def test_the_document_is_served(apps: dict[str, FastAPI]) -> None:
     assert all(app.openapi_url == "/openapi.json" for app in apps.values())
     text = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
     assert "/openapi.json" in text
-    for service in (ENGINE, GATE):
+    for service in (ENGINE, GATE, "report-builder"):
         for name, _ in operations(apps[service].openapi()):
             assert f"`{name}`" in text, f"docs/api.md does not name {name}"

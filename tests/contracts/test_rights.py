@@ -31,6 +31,7 @@ READ_OR_SERVE = READ | {SERVICE}
 SERVE = ADMIN | {SERVICE}
 SUBTREE = READ | {BOUND, RESELLER, RESELLER_VIEWER}
 SELL = ADMIN | {RESELLER}
+REQUEST = SERVE | {CUSTOMER, RESELLER, RESELLER_VIEWER}
 
 MAY: dict[str, dict[str, set[Principal]]] = {
     "billing-engine": {
@@ -108,10 +109,21 @@ MAY: dict[str, dict[str, set[Principal]]] = {
         "GET /v1/status": READ,
         "GET /v1/batches": READ,
         "POST /v1/batches/{batch_date}/{revision}/verify": READ,
-        "POST /v1/reports": SERVE | {CUSTOMER},
-        "GET /v1/reports": READ_OR_SERVE | {CUSTOMER, BOUND},
-        "GET /v1/reports/{report_id}": READ_OR_SERVE | {CUSTOMER, BOUND},
-        "GET /v1/reports/{report_id}/parts/{number}": READ_OR_SERVE | {CUSTOMER, BOUND},
+        "POST /v1/reports": REQUEST,
+        "GET /v1/reports": REQUEST | {VIEWER, BOUND},
+        "GET /v1/reports/{report_id}": REQUEST | {VIEWER, BOUND},
+        "POST /v1/reports/{report_id}/cancel": REQUEST,
+        "GET /v1/reports/{report_id}/parts/{number}": REQUEST | {VIEWER, BOUND},
+        "POST /v1/reports/{report_id}/parts/{number}/link": REQUEST | {VIEWER, BOUND},
+        "GET /v1/reports/{report_id}/downloads": ADMIN,
+        "GET /v1/schedules": REQUEST | {VIEWER, BOUND},
+        "GET /v1/schedules/{name}": REQUEST | {VIEWER, BOUND},
+        "PUT /v1/schedules/{name}": ADMIN | {CUSTOMER, RESELLER},
+        "DELETE /v1/schedules/{name}": ADMIN | {CUSTOMER, RESELLER},
+        "GET /v1/schedules/{name}/runs": REQUEST | {VIEWER, BOUND},
+        "GET /v1/webhooks": READ,
+        "GET /v1/webhooks/{name}/deliveries": READ,
+        "POST /v1/webhooks/{name}/replay": ADMIN,
     },
     "usage-collector": {
         "GET /v1/status": READ,
@@ -120,7 +132,7 @@ MAY: dict[str, dict[str, set[Principal]]] = {
         "GET /v1/runs": READ_OR_SERVE,
     },
 }
-OPEN = {"/health/live", "/health/ready", "/metrics", "/openapi.json"}
+OPEN = {"/health/live", "/health/ready", "/metrics", "/openapi.json", "/downloads/{text}"}
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from billing_engine.transfers.explanations.service import UnknownLineError, expl
 from engine_bench import Bench
 from prometheus_client import CollectorRegistry
 from report_builder.app import ReportBuilder
+from report_builder.reports.model import Asker
 from report_builder.settings import ObjectStoreSettings, ReportBuilderSettings
 from report_builder.warehouse import service as warehouse
 from report_builder.warehouse.reading import level_sums
@@ -67,7 +68,7 @@ class Suite:
         """The rows of a customer detail."""
         request = ReportRequest(report_id=f"late-{day}", format="csv", from_date=day, to_date=day)
         async with self.builder.messaging.unit_of_work() as uow:
-            await self.builder.reports.request(uow, request, asked_at=datetime.now(UTC))
+            await self.builder.reports.request(uow, request, asked_at=datetime.now(UTC), asker=Asker("test"))
 
         async def ready() -> bool:
             report = await self.builder.reports.get(request.report_id)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest_asyncio
 from bill import Bill, Line, read_line
 from billing_engine.catalog import store as catalog_store
-from billing_engine.transfers import store
+from billing_engine.transfers.lines import store as lines_store
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from notifier.prices.model import Customer, PriceBook, PricedPlan, quote, unit_price
@@ -267,8 +267,8 @@ async def computed(connection: Any, world: World) -> dict[tuple[str, str], Line]
     try:
         await _enter(connection, world)
         await connection.execute("SET LOCAL enable_nestloop = off; SET LOCAL jit = off")
-        customers = await store.prepare_work(connection, DAY)
-        lines = await store.compute_lines(connection, customers=customers, rows_per_part=100, usage_day=DAY)
+        customers = await lines_store.prepare_work(connection, DAY)
+        lines = await lines_store.compute_lines(connection, customers=customers, rows_per_part=100, usage_day=DAY)
     finally:
         await transaction.rollback()
     rows = [row for part in lines.parts for row in json.loads(f"[{part.rows}]")]

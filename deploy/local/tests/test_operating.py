@@ -118,6 +118,26 @@ def test_usage_becomes_a_report_in_anothers_store(operated: Operated) -> None:
 # ---- exit codes
 
 
+def test_a_report_is_given_out_by_link_and_a_finished_one_is_not_cancelled(operated: Operated) -> None:
+    report = operated.json("report", "create", "customer-detail", "--format", "csv", "--from", str(TODAY))
+    url = operated.tallyport("report", "link", report["report_id"], "--valid", "60").split()[0]
+    if url.startswith("http://127.0.0.1"):  # a bucket's own links are its server's business
+        assert httpx.get(url).headers["etag"] == f'"{report["parts"][0]["sha256"]}"'
+    said = operated.tallyport("report", "cancel", report["report_id"], code=1)
+    assert "is ready already" in said
+
+
+def test_schedules_by_command(operated: Operated) -> None:
+    said = operated.tallyport("schedule", "set", "daily", "--format", "csv", "--at", "06:00", "--zone", "Europe/Berlin")
+    assert "every day at 06:00 Europe/Berlin, next " in said
+    assert [one["name"] for one in operated.json("schedule", "list")] == ["daily"]
+    assert operated.json("schedule", "runs", "daily") == []
+    wrong = operated.tallyport("schedule", "set", "x", "--format", "csv", "--at", "06:00", "--zone", "Mars", code=2)
+    assert "zone: 'Mars' is not a time zone" in wrong
+    operated.tallyport("schedule", "remove", "daily")
+    operated.tallyport("schedule", "remove", "daily", code=2)
+
+
 def test_an_import_that_nobody_applies_says_who_it_waits_for(operated: Operated) -> None:
     file = operated.written("late.jsonl", *jsonl(organisation("late", "sp")))
     with operated.held(NOTIFIER):

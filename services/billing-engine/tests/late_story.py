@@ -13,6 +13,7 @@ from billing_engine.billing_units.model import view_works
 from billing_engine.billing_views import service as billing_views
 from billing_engine.billing_views.model import Dates
 from billing_engine.transfers import store
+from billing_engine.transfers.lines import store as lines_store
 from engine_bench import Bench
 from tallyport.contracts.billing import LINE_COLUMNS
 
@@ -110,9 +111,9 @@ async def computed_now(story: Story, n: int) -> Lines:
     day = story.day(n)
     async with story.bench.pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
         await billing_views.create_work(connection)
-        customers = await store.prepare_work(connection, day)
-        works = view_works(await store.published_schemas(connection))
+        customers = await lines_store.prepare_work(connection, day)
+        works = view_works(await lines_store.published_schemas(connection))
         await billing_views.fill(story.bench.engine.views, [connection], works, Dates(story.day(n + 1), day))
-        lines = await store.compute_lines(connection, customers=customers, rows_per_part=10_000, usage_day=day)
+        lines = await lines_store.compute_lines(connection, customers=customers, rows_per_part=10_000, usage_day=day)
     rows = [dict(zip(LINE_COLUMNS, row, strict=True)) for part in lines.parts for row in json.loads(f"[{part.rows}]")]
     return [row for row in rows if row["customer_id"] == story.customer]

@@ -2,16 +2,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 import pytest_asyncio
+from builder_process import TOKEN
+from face import face
+from report_builder.settings import ObjectStoreSettings
 from report_builder.warehouse import service
 from report_builder.warehouse.stream import ChunkLoader
 from tallyport.batch_hash import ChunkFact, batch_sha256
@@ -19,6 +27,7 @@ from tallyport.clock import FixedClock
 from tallyport.contracts.billing import LINE_COLUMNS, BatchChunk, TransferState
 from tallyport.messaging.record import Record
 from tallyport.messaging.unit_of_work import UnitOfWork, unit_of_work
+from tallyport.settings import KafkaSettings
 from tallyport_local.testing import Connect, ServiceDatabase
 
 UnitsOfWork = Callable[[str], AbstractAsyncContextManager[UnitOfWork]]
@@ -188,3 +197,40 @@ def units_of_work(pool: asyncpg.Pool[asyncpg.Record], clock: FixedClock) -> Unit
 @pytest.fixture(scope="module")
 def warehouse(pool: asyncpg.Pool[asyncpg.Record], units_of_work: UnitsOfWork) -> Warehouse:
     return Warehouse(pool, units_of_work)
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> ObjectStoreSettings:
+    return ObjectStoreSettings(url=(tmp_path / "objects").as_uri())
+
+
+@pytest.fixture
+def shown(
+    pool: asyncpg.Pool[asyncpg.Record],
+    units_of_work: UnitsOfWork,
+    report_database: ServiceDatabase,
+    objects: ObjectStoreSettings,
+) -> Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]:
+    """The HTTP face for some principals at the time of some clock."""
+    return partial(face, pool=pool, units_of_work=units_of_work, database=report_database, objects=objects)
+
+
+@pytest.fixture
+def environment(tmp_path: Path, kafka: KafkaSettings, report_database: ServiceDatabase) -> dict[str, str]:
+    """What the service as a process is told; it knows one token."""
+    tokens = tmp_path / "tokens.json"
+    digest = hashlib.sha256(TOKEN.encode()).hexdigest()
+    tokens.write_text(json.dumps([{"name": "test", "sha256": digest, "roles": ["provider_administrator"]}]))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return {
+        "PATH": os.environ["PATH"],
+        "TALLYPORT_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "TALLYPORT_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
+        "TALLYPORT_DATABASE__DSN": report_database.runtime.dsn,
+        "TALLYPORT_DATABASE__PASSWORD": report_database.runtime.secret() or "",
+        "TALLYPORT_HTTP__PORT": str(port),
+        "TALLYPORT_HTTP__TOKENS_FILE": str(tokens),
+        "TALLYPORT_OBJECT_STORE__URL": (tmp_path / "objects").as_uri(),
+    }

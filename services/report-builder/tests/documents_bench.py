@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
+from dataclasses import replace
 from datetime import date
+from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 import openpyxl
@@ -14,14 +17,17 @@ from hypothesis import strategies as st
 from lxml import etree
 from report_builder.documents.formats import renderer
 from report_builder.documents.model import (
+    EXACT,
     BatchFacts,
-    CustomerTotal,
     Document,
     Rendered,
     Scope,
-    Sums,
+    Total,
 )
-from report_builder.documents.xml_document import NAMESPACE, schema
+from report_builder.documents.xml_document import namespace, schema
+from report_builder.reports.kinds.customer_detail import LINES, SCRIPT_LINES, TOTALS
+
+NAMESPACE = namespace("customer-detail")
 
 FRIDAY, SATURDAY = date(2026, 11, 20), date(2026, 11, 21)
 Row = tuple[str | None, ...]
@@ -33,7 +39,7 @@ def line(customer: str = "c-1", object_id: str = "o-1", **changed: str | None) -
         "customer_id": customer, "customer_name": f"Name of {customer}", "service": "HE", "plan_type": "user_plan",
         "unit": "he-user", "object_id": object_id, "description": "Jörg Ünsal", "name": "Gold", "stock_code": "HE-G",
         "unit_code": "HE-MB", "quantity": "1024.5", "sales_price": "0.0015", "total": "1.54", "currency": "EUR",
-        "kind": "line", "flags": "",
+        "kind": "line", "flags": "", "corrects": None,
     }  # fmt: skip
     return tuple({**values, **changed}.values())
 
@@ -54,51 +60,55 @@ def as_csv(rows: list[Row]) -> bytes:
     return "".join(",".join(map(field, row)) + "\n" for row in rows).encode()
 
 
-def facts(days: Days, scope: Scope | None = None, missing: tuple[date, ...] = ()) -> Document:
-    sums = Sums()
+def facts(days: Days, scope: Scope | None = None, missing: tuple[date, ...] = (), language: str = "en") -> Document:
+    sums: dict[str, list[Decimal]] = defaultdict(list)
     for rows in days.values():
         for row in rows:
-            sums.add(str(row[13]), [str(row[12])])
+            sums[str(row[13])].append(Decimal(str(row[12])))
     return Document(
+        kind="customer-detail",
+        language=language,
         from_date=min(days, default=SATURDAY),
         to_date=max(days, default=SATURDAY),
         scope=scope,
         batches=tuple(BatchFacts(day, 1, "ab" * 32, len(rows)) for day, rows in days.items()),
         missing=missing,
-        totals=sums.totals(),
-        customer_totals=len(customer_totals(days)),
+        table=LINES,
+        rows=sum(map(len, days.values())),
+        totals=tuple(Total(code, len(found), (reduce(EXACT.add, found),)) for code, found in sorted(sums.items())),
+        totals_table=TOTALS,
+        totals_rows=len(customer_totals(days)),
         completeness=(("sources missing", "none"),),
     )
 
 
-def customer_totals(days: Days) -> list[CustomerTotal]:
-    sums: dict[tuple[str, str], Sums] = defaultdict(Sums)
+def customer_totals(days: Days) -> list[Row]:
+    sums: dict[tuple[str, str], list[Decimal]] = defaultdict(list)
     for rows in days.values():
         for row in rows:
-            sums[str(row[0]), row[1] or ""].add(str(row[13]), [str(row[12])])
-    return [CustomerTotal(*key, total) for key in sorted(sums) for total in sums[key].totals()]
+            sums[str(row[0]), str(row[13])].append(Decimal(str(row[12])))
+    return [
+        (customer, f"Name of {customer}", service, unit, currency, str(len(found)), f"{reduce(EXACT.add, found):f}")
+        for (customer, currency), found in sorted(sums.items())
+        for service, unit in (("", ""), ("HE", ""), ("HE", "he-user"))
+    ]
 
 
 def render(name: str, days: Days, document: Document | None = None, make: Any = None) -> tuple[bytes, Rendered]:
     file = io.BytesIO()
     document = document or facts(days)
+    if name == "csv":
+        document = replace(document, table=SCRIPT_LINES)
     writer = make(file, document) if make else renderer(name, file, document)
-    sums = [
-        (
-            total.customer_id,
-            total.customer_name,
-            total.total.currency,
-            str(total.total.lines),
-            f"{total.total.amount:f}",
-        )
-        for total in customer_totals(days)
-    ]
-    writer.customer_totals(as_text(sums).decode())
+    if writer.with_totals and document.totals_table:
+        writer.begin(document.totals_table)
+        if found := customer_totals(days):
+            writer.feed(as_text(found))
     for batch, rows in zip(document.batches, days.values(), strict=True):
-        writer.begin_batch(batch)
+        writer.begin(document.table, batch.batch_date)
         for start in range(0, len(rows), 3):
             block = rows[start : start + 3]
-            writer.feed(as_csv(block) if writer.copy_format == "csv" else as_text(block))
+            writer.feed(as_csv([row[:-1] for row in block]) if writer.copy_format == "csv" else as_text(block))
     rendered = writer.close()
     return file.getvalue(), rendered
 
@@ -129,7 +139,7 @@ def rows_of_xls(raw: bytes, prefix: str = "Lines") -> list[list[Any]]:
 
 def tree_of(raw: bytes) -> etree._Element:
     tree = etree.fromstring(raw, etree.XMLParser(resolve_entities=False, no_network=True))
-    schema().assertValid(tree)
+    schema("customer-detail").assertValid(tree)
     return tree
 
 

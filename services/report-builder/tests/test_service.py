@@ -4,64 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
-import os
-import signal
-import socket
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import httpx
-import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
+from builder_process import DAY, TOKEN, publish, running
 from tallyport.contracts.billing import TransferState
 from tallyport.contracts.reports import ReportReady
-from tallyport.messaging.envelope import Envelope
 from tallyport.settings import KafkaSettings
-from tallyport_local.testing import ServiceDatabase
 
-TOKEN = "a token for tests"  # noqa: S105
-DAY = date(2026, 11, 21)
 LINES = 60_000
 WAIT_SECONDS = 90
-
-
-@pytest.fixture
-def environment(tmp_path: Path, kafka: KafkaSettings, report_database: ServiceDatabase) -> dict[str, str]:
-    tokens = tmp_path / "tokens.json"
-    digest = hashlib.sha256(TOKEN.encode()).hexdigest()
-    tokens.write_text(json.dumps([{"name": "test", "sha256": digest, "roles": ["provider_administrator"]}]))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return {
-        "PATH": os.environ["PATH"],
-        "TALLYPORT_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "TALLYPORT_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
-        "TALLYPORT_DATABASE__DSN": report_database.runtime.dsn,
-        "TALLYPORT_DATABASE__PASSWORD": report_database.runtime.secret() or "",
-        "TALLYPORT_HTTP__PORT": str(port),
-        "TALLYPORT_HTTP__TOKENS_FILE": str(tokens),
-        "TALLYPORT_OBJECT_STORE__URL": (tmp_path / "objects").as_uri(),
-    }
-
-
-@asynccontextmanager
-async def running(environment: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "report_builder", "serve", env=environment, stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(15):
-                await process.wait()
 
 
 async def until(what: Callable[[], Any]) -> Any:
@@ -89,25 +43,6 @@ async def heard(kafka: KafkaSettings, topic: str) -> list[bytes]:
                     record.value for record in (await consumer.getmany(partition, timeout_ms=500)).get(partition, [])
                 ]
         return values
-
-
-async def publish(kafka: KafkaSettings, made: Any) -> None:
-    state = made.published()
-    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers, max_request_size=6_000_000) as producer:
-        for record in made.records:
-            await producer.send(
-                kafka.topic("billing.quantities"),
-                key=str(record.offset).encode(),
-                value=record.value,
-                headers=list(record.headers),
-            )
-        envelope = Envelope("published", "/tallyport/billing-engine", state.TYPE, datetime(2026, 11, 22, tzinfo=UTC))
-        await producer.send_and_wait(
-            kafka.topic("warehouse.transfers"),
-            key=DAY.isoformat().encode(),
-            value=state.write(),
-            headers=list(envelope.headers()),
-        )
 
 
 async def test_a_batch_and_a_report_survive_kills(

@@ -32,6 +32,7 @@ from tallyport_local.postgres.confined import views_role_of
 from tallyport_local.postgres.databases import confine, create_database, ensure_roles, owner_of, roles_of
 from tallyport_local.processes import last_lines, run_to_end
 from tallyport_local.recovery import remove_data
+from tallyport_local.s3_server import S3Server
 from tallyport_local.services import SERVICES, Service, Surroundings
 from tallyport_local.settings import LocalSettings
 from tallyport_local.stack import MIGRATION_TIMEOUT_SECONDS, Stack
@@ -283,3 +284,10 @@ async def sender(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaProducer]:
     """A producer on the module's broker, as any other program has one."""
     async with producer(kafka, "test") as client:
         yield client
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def s3_server(tmp_path_factory: pytest.TempPathFactory, stack_settings: LocalSettings) -> AsyncIterator[S3Server]:
+    """A real S3 server for the session, with one bucket."""
+    async with S3Server(tmp_path_factory.mktemp("s3"), stack_settings) as server:
+        yield server

@@ -108,7 +108,11 @@ class Engine:
         )
 
     def _daily(self, billing: BillingSettings, clock: Clock) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        keep = {"usage": billing.keep_usage_days, "versions": billing.keep_versions_days}
+        keep = {
+            "usage": billing.keep_usage_days,
+            "versions": billing.keep_versions_days,
+            "runs": billing.keep_runs_days,
+        }
         chores = [Retention(self._pool, clock, **keep, batches=billing.keep_batches_days).run]
         if billing.daily_at is not None:
             daily = DailyTransfers(
@@ -163,6 +167,7 @@ class Engine:
                 _, late = await asyncio.wait([task], timeout=5)
                 for one in late:
                     one.cancel()
+                self.views.close()
 
 
 def application(

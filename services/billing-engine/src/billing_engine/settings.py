@@ -36,6 +36,7 @@ class BillingSettings(Frozen):
     )
     keep_usage_days: int = Field(default=400, ge=35, description="how long samples are kept")
     keep_versions_days: int = Field(default=800, ge=35, description="how long replaced rows of the directory are")
+    keep_runs_days: int = Field(default=400, ge=35, description="how long what collectors say of their runs is kept")
     keep_batches_days: int | None = Field(default=None, ge=35, description="how long frozen lines are; empty: for ever")
 
     sell_below_cost: bool = Field(

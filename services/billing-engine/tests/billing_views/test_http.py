@@ -78,6 +78,26 @@ async def test_from_a_script_to_a_published_version(bench: Bench, client: httpx.
     assert (await client.post("/v1/services/HE/schema/preview", json={})).status_code == 200
 
 
+async def test_the_views_are_listed_page_by_page(client: httpx.AsyncClient) -> None:
+    sql = "SELECT instance_id AS object_id, plan_id, NULL AS description, NULL AS name, 1 AS q FROM olm.instances"
+    for name in ("page-a", "page-b", "page-c"):
+        given = {
+            "name": name, "service": "HE", "plan_type": "customer_plan", "label": "V", "quantity_column": "q",
+            "sql": f"{sql} WHERE service = 'HE'",
+        }  # fmt: skip
+        assert (await client.post("/v1/billing-views", json=given)).is_success
+    everything = [one["name"] for one in (await client.get("/v1/billing-views")).json()]
+    assert everything == sorted(everything)
+    found: list[str] = []
+    path: str | None = "/v1/billing-views?limit=2"
+    while path is not None:
+        answer = await client.get(path)
+        found += [one["name"] for one in answer.json()]
+        path = answer.links["next"]["url"] if "next" in answer.links else None
+    assert found == everything
+    assert (await client.get("/v1/billing-views", params={"after": "nonsense"})).status_code == 422
+
+
 async def test_refusals_name_the_field_and_the_reason(client: httpx.AsyncClient) -> None:
     given = {
         "name": "v", "service": "HE", "plan_type": "customer_plan", "label": "V", "quantity_column": "q",

@@ -6,6 +6,10 @@ import json
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+import asyncpg
+import pytest
+from billing_engine.collection import service as collection
+from billing_engine.collection import store as collection_store
 from billing_engine.reconciliation import service
 from billing_engine.reconciliation.model import Acknowledgement, Finding, FindingKind, Thresholds
 from engine_bench import Bench
@@ -143,3 +147,55 @@ async def test_a_batch_says_which_sources_it_heard(bench: Bench) -> None:
         "sources_partial": ["half"],
         "unreached": ["half: server-7"],
     }
+
+
+async def test_a_batch_says_when_inventories_were_last_read_and_whose_were_not(bench: Bench) -> None:
+    at = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+    def run(number: int, source: str, reached: int, not_reached: list[str], **more: Any) -> CollectionRun:
+        ended = at + timedelta(hours=number)
+        return CollectionRun.model_validate(
+            {"run_id": f"{source}-inventory-{number}", "source": source, "kind": "inventory", "state": "partial",
+             "started_at": ended, "finished_at": ended, "samples": 0, "objects": reached, "customers_reached": reached,
+             "customers_not_reached": not_reached} | more
+        )  # fmt: skip
+
+    for one in (
+        run(1, "tenants", 9, ["old-news"]),
+        run(3, "tenants", 40, ["cust-7", "cust-9"], customers_not_reached_count=250),
+        run(2, "cloud", 3, [], state="succeeded"),
+    ):  # fmt: skip
+        await bench.send("collection.runs", one.write(), key=one.run_id, type_=CollectionRun.TYPE)
+    await bench.caught_up()
+    await bench.fetch("UPDATE transfer SET state = 'done' WHERE state = 'running'")
+    await bench.transfer(TODAY)
+    (row,) = await bench.fetch(
+        "SELECT completeness FROM transfer WHERE batch_date = $1 ORDER BY revision DESC LIMIT 1", TODAY
+    )
+    said = json.loads(row["completeness"])
+    assert said["inventories"] == [
+        "cloud: succeeded 2026-11-01T14:00:00+00:00, customers 3",
+        "tenants: partial 2026-11-01T15:00:00+00:00, customers 40",
+    ]
+    assert said["customers_unreached"] == ["tenants: cust-7", "tenants: cust-9"]
+    assert said["customers_unreached_count"] == 250
+    assert not {"tenants", "cloud"} & set(said["sources_expected"]), "an inventory is no usage"
+
+
+async def test_old_runs_go_and_the_newest_of_each_source_stays(bench: Bench) -> None:
+    rows = await bench.fetch("SELECT DISTINCT source, kind FROM collection_run")
+    async with bench.pool.acquire() as connection:
+        with pytest.raises(asyncpg.InvalidParameterValueError, match="at least 35 days"):
+            await collection.forget(connection, TODAY)
+        old = datetime.now(UTC) - timedelta(days=300)
+        runs = [
+            CollectionRun(run_id=f"aged-{n}", source="aged", state="succeeded", started_at=old, samples=1, objects=1,
+                          finished_at=old + timedelta(days=n))
+            for n in range(3)
+        ]  # fmt: skip
+        await collection_store.put(connection, runs)
+        assert await collection.forget(connection, TODAY - timedelta(days=40)) == 2
+        left = await connection.fetch("SELECT run_id FROM collection_run WHERE source = 'aged'")
+        sources = await connection.fetch("SELECT DISTINCT source, kind FROM collection_run WHERE source <> 'aged'")
+    assert [row["run_id"] for row in left] == ["aged-2"]
+    assert len(sources) == len(rows)

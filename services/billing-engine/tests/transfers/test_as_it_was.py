@@ -14,7 +14,7 @@ from billing_engine.billing_views.service import register
 from billing_engine.catalog import service as catalog_service
 from billing_engine.transfers import store
 from billing_engine.transfers.daily import DailyTransfers, Retention
-from billing_engine.transfers.service import TransferService
+from billing_engine.transfers.service import TransferService, verify
 from engine_bench import Bench
 from tallyport.clock import FixedClock
 from tallyport.contracts.catalog import CatalogDocument
@@ -216,9 +216,43 @@ async def test_old_days_go_and_the_last_weeks_never_do(bench: Bench) -> None:
         await connection.execute("SELECT ensure_usage_day($1), ensure_batch_date($1)", old)
         with pytest.raises(asyncpg.InvalidParameterValueError, match="at least 35 days"):
             await connection.execute("SELECT drop_usage_before($1)", TODAY)
-    keep_all = Retention(bench.pool, FixedClock(datetime.now(UTC)), usage=400, versions=800, batches=None)
-    assert await keep_all.forget() == {"usage": 0, "versions": 0}
-    keep_less = Retention(bench.pool, FixedClock(datetime.now(UTC)), usage=200, versions=35, batches=200)
-    assert await keep_less.forget() == {"usage": 1, "versions": 0, "batches": 1}
+    keep_all = Retention(bench.pool, FixedClock(datetime.now(UTC)), usage=400, versions=800, batches=None, runs=400)
+    assert await keep_all.forget() == {"usage": 0, "versions": 0, "runs": 0}
+    keep_less = Retention(bench.pool, FixedClock(datetime.now(UTC)), usage=200, versions=35, batches=200, runs=35)
+    assert await keep_less.forget() == {"usage": 1, "versions": 0, "batches": 1, "runs": 0}
     tables = await bench.fetch("SELECT to_regclass($1) AS name", f"batch_chunk_{old:%Y%m%d}")
     assert tables[0]["name"] is None
+
+
+async def test_lines_that_retention_let_go_are_no_alarm(bench: Bench) -> None:
+    """But lines that are missing for another reason are."""
+    old, young = TODAY - timedelta(days=250), TODAY - timedelta(days=249)
+    for day in (old, young):
+        await bench.transfer(day)
+        await bench.fetch("UPDATE transfer SET state = 'done' WHERE state = 'running'")
+    keep = Retention(
+        bench.pool, FixedClock(datetime.now(UTC)), usage=400, versions=400, batches=(TODAY - young).days, runs=400
+    )
+    found = await keep.forget()
+    assert found["batches"] == 1
+    async with bench.pool.acquire() as connection:
+        gone, kept = [await verify(connection, day, 1) for day in (old, young)]
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("INSERT INTO batch_let_go VALUES ($1, now())", young)
+    assert gone is not None
+    assert kept is not None
+    assert gone.ok
+    assert gone.let_go_at is not None
+    assert gone.recomputed == gone.sha256
+    assert (kept.ok, kept.let_go_at) == (True, None)
+    assert bench.made is not None
+    owner = await asyncpg.connect(bench.made.owner.dsn, password=bench.made.owner.secret())
+    try:
+        await owner.execute(f"TRUNCATE batch_chunk_{young:%Y%m%d}")
+    finally:
+        await owner.close()
+    async with bench.pool.acquire() as connection:
+        emptied = await verify(connection, young, 1)
+    assert emptied is not None
+    assert (emptied.ok, emptied.let_go_at) == (False, None)
+    assert "0 are there" in str(emptied.first_difference)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest_asyncio
-from billing_engine.transfers import store
+from billing_engine.transfers.lines import store as lines_store
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tallyport.contracts.billing import LINE_COLUMNS
@@ -186,8 +186,8 @@ async def _computed(connection: Any, case: Case) -> list[dict[str, Any]]:
             [(DAY, n, parse_decimal(text)) for n, text in enumerate(case.quantities, start=1) if text is not None],
         )
         await connection.execute("SET LOCAL enable_nestloop = off; SET LOCAL jit = off")
-        customers = await store.prepare_work(connection, DAY)
-        lines = await store.compute_lines(connection, customers=customers, rows_per_part=100, usage_day=DAY)
+        customers = await lines_store.prepare_work(connection, DAY)
+        lines = await lines_store.compute_lines(connection, customers=customers, rows_per_part=100, usage_day=DAY)
     finally:
         await transaction.rollback()
     assert sum(part.row_count for part in lines.parts) == USERS

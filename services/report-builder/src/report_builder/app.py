@@ -18,15 +18,24 @@ from tallyport.postgres.migrations import Migration, read_migrations
 from tallyport.postgres.pool import open_pool
 
 from report_builder.artifacts.service import open_store
+from report_builder.downloads.api import downloads_router
+from report_builder.downloads.service import Downloads
 from report_builder.reports import store as report_store
 from report_builder.reports.api import reports_router
+from report_builder.reports.retention import Retention
 from report_builder.reports.service import ReportService
 from report_builder.reports.stream import reports_subscription
 from report_builder.reports.worker import ReportWorker
+from report_builder.schedules.api import schedules_router
+from report_builder.schedules.service import Schedules
+from report_builder.schedules.stream import collection_subscription
 from report_builder.settings import ReportBuilderSettings
 from report_builder.warehouse import store as warehouse_store
 from report_builder.warehouse.api import warehouse_router
 from report_builder.warehouse.stream import warehouse_subscriptions
+from report_builder.webhooks.api import webhooks_router
+from report_builder.webhooks.model import read_webhooks
+from report_builder.webhooks.service import Webhooks
 
 SERVICE = "report-builder"
 
@@ -54,7 +63,10 @@ class ReportBuilder:
             clock=clock,
             registry=registry,
         )
-        self.reports = ReportService(pool, self.messaging.unit_of_work, on_request=self._wake)
+        self.webhooks = Webhooks(
+            read_webhooks(settings.webhooks.file), pool=pool, clock=clock, keep_days=settings.webhooks.keep_days
+        )
+        self.reports = ReportService(pool, self.messaging.unit_of_work, on_request=self._wake, webhooks=self.webhooks)
         self.worker = ReportWorker(
             pool=pool,
             service=self.reports,
@@ -62,8 +74,32 @@ class ReportBuilder:
             objects=settings.object_store,
             max_attempts=settings.reports.max_attempts,
         )
+        self.downloads = Downloads(
+            pool=pool,
+            reports=self.reports,
+            objects=self.objects,
+            clock=clock,
+            key=settings.links.key(),
+            base_url=settings.links.public_url,
+        )
+        self._retention = Retention(
+            pool=pool,
+            objects=self.objects,
+            clock=clock,
+            days=settings.reports.keep_days,
+            days_by_kind=settings.reports.keep_days_by_kind,
+        )
+        self.schedules = Schedules(
+            pool=pool, units_of_work=self.messaging.unit_of_work, reports=self.reports, clock=clock
+        )
         sources = self.messaging.sources
-        self.messaging.subscribe([*warehouse_subscriptions(sources), reports_subscription(self.reports, sources)])
+        self.messaging.subscribe(
+            [
+                *warehouse_subscriptions(sources),
+                reports_subscription(self.reports, sources),
+                collection_subscription(self.schedules, sources),
+            ]
+        )
 
     def _wake(self) -> None:
         self.worker.wake()
@@ -86,10 +122,16 @@ class ReportBuilder:
         await asyncio.to_thread(self.objects.sweep)
         async with self.messaging:
             tasks = [asyncio.create_task(self.worker.run(), name=f"reports-{n}") for n in range(self._loops)]
+            tasks.append(asyncio.create_task(self.webhooks.run(), name="webhooks"))
+            tasks.append(asyncio.create_task(self.schedules.run(), name="schedules"))
+            retention = asyncio.create_task(self._retention.run(), name="retention")
             try:
                 yield
             finally:
+                retention.cancel()
                 self.worker.stop()
+                self.webhooks.stop()
+                self.schedules.stop()
                 _, late = await asyncio.wait(tasks, timeout=5)
                 for task in late:
                     task.cancel()
@@ -101,7 +143,10 @@ def application(
     """The HTTP face."""
     app = service_app(SERVICE, tokens=tokens, registry=registry, health=builder, lifespan=builder.running)
     app.include_router(warehouse_router(pool))
-    app.include_router(reports_router(builder.reports, builder.messaging.unit_of_work, builder.objects))
+    app.include_router(reports_router(builder.reports, builder.messaging.unit_of_work))
+    app.include_router(downloads_router(builder.downloads))
+    app.include_router(webhooks_router(builder.webhooks, pool))
+    app.include_router(schedules_router(builder.schedules, builder.messaging.unit_of_work))
     return app
 
 

@@ -1,40 +1,41 @@
 from __future__ import annotations
 
 import os
+import resource
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import httpx
 import obstore
 import pytest
 from report_builder.artifacts.model import ArtifactConflictError, file_name, folder_of, safe
 from report_builder.artifacts.service import put_with_manifest
 from report_builder.artifacts.store import open_store
 from report_builder.settings import ObjectStoreSettings
+from tallyport_local.s3_server import BUCKET, S3Server
 
 
-def named_bucket() -> Any:
-    """A bucket that exists: TALLYPORT_TEST_S3_URL, with the options of TALLYPORT_TEST_S3_OPTIONS_FILE."""
+def bucket(server: S3Server, *, virtual_host: bool) -> Any:
+    """A bucket of the real S3 server; or the one of TALLYPORT_TEST_S3_URL, with TALLYPORT_TEST_S3_OPTIONS_FILE."""
     url, file = os.environ.get("TALLYPORT_TEST_S3_URL"), os.environ.get("TALLYPORT_TEST_S3_OPTIONS_FILE")
-    if not url:
-        pytest.skip("TALLYPORT_TEST_S3_URL names no bucket")
-    settings = ObjectStoreSettings(
-        url=f"{url.rstrip('/')}/{secrets.token_hex(8)}", options_file=Path(file) if file else None
-    )
-    return open_store(settings.url, settings.options())
+    if url:
+        settings = ObjectStoreSettings(url=url, options_file=Path(file) if file else None)
+        return open_store(f"{url.rstrip('/')}/{secrets.token_hex(8)}", settings.options())
+    return open_store(f"s3://{BUCKET}/{secrets.token_hex(8)}", server.options(virtual_host=virtual_host))
 
 
-@pytest.fixture(params=["folder", "memory", "bucket"])
+@pytest.fixture(params=["folder", "memory", "bucket-by-path", "bucket-by-host"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     match request.param:
         case "folder":
             return open_store((tmp_path / "objects").as_uri(), {})
-        case "memory":  # obstore's store in memory is the same code path as S3, with the conditional put of a bucket
+        case "memory":
             return open_store("memory:///", {})
-        case _:
-            return named_bucket()
+        case name:
+            return bucket(request.getfixturevalue("s3_server"), virtual_host=name == "bucket-by-host")
 
 
 async def content(store: Any, key: str) -> bytes:
@@ -100,6 +101,50 @@ async def test_manifest_and_checksums_stand_beside(store: Any, tmp_path: Path) -
     sums = (await content(store, "folder/SHA256SUMS")).decode().splitlines()
     assert sums[0] == f"{artifact.sha256}  report.csv"
     assert b'"rows": 1' in await content(store, "folder/manifest.json")
+
+
+async def test_a_folder_goes_as_a_whole_and_nothing_beside_it(store: Any, tmp_path: Path) -> None:
+    for key in ("kind/2026/r-1/report.csv", "kind/2026/r-1/manifest.json", "kind/2026/r-10/report.csv"):
+        file = written(tmp_path, store, key.encode())
+        store.put(key, file)
+        file.unlink()
+    for _again in range(2):
+        await store.remove_folder("kind/2026/r-1")
+    for name in ("report.csv", "manifest.json"):
+        with pytest.raises(FileNotFoundError):
+            await content(store, f"kind/2026/r-1/{name}")
+    assert await content(store, "kind/2026/r-10/report.csv") == b"kind/2026/r-10/report.csv"
+
+
+async def test_a_buckets_own_url_gives_the_artifact_without_credentials(
+    store: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    store.put("a/b.csv", written(tmp_path, store, b"rows"))
+    url = await store.signed_url("a/b.csv", 60)
+    if not request.node.callspec.id.startswith("bucket"):
+        assert url is None
+        return
+    proxy = store.client_options.get("proxy_url")
+    async with httpx.AsyncClient(proxy=proxy, trust_env=False) as client:
+        assert (await client.get(url)).content == b"rows"
+        assert (await client.get(url.replace("b.csv", "c.csv"))).status_code == 403
+        assert (await client.get(url.partition("?")[0])).status_code == 403
+
+
+async def test_a_large_artifact_is_not_read_into_memory(store: Any, tmp_path: Path) -> None:
+    file = written(tmp_path, store, b"")
+    with file.open("wb") as stream:
+        for number in range(64):
+            stream.write(bytes([number]) * 1024 * 1024)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    artifact = store.put("large", file)
+    read = 0
+    async for block in store.read("large"):
+        read += len(block)
+    assert read == artifact.size == 64 * 1024 * 1024
+    if not isinstance(getattr(store, "_store", None), obstore.store.MemoryStore):
+        grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        assert grown_mib < 120, "the mapped file itself counts while it is sent; a copy would be as much again"
 
 
 def test_options_of_the_store_and_of_its_http_client_stand_in_one_file(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from documents_bench import (
     ATTRIBUTES,
+    NAMESPACE,
     SATURDAY,
     TWO_DAYS,
     Row,
@@ -19,11 +20,9 @@ from documents_bench import (
     tree_of,
 )
 from hypothesis import given, settings
-from report_builder.documents.model import (
-    COLUMNS,
-    DocumentError,
-)
-from report_builder.documents.xml_document import NAMESPACE, SchemaCheck
+from report_builder.documents.model import DocumentError
+from report_builder.documents.xml_document import SchemaCheck
+from report_builder.reports.kinds.customer_detail import LINES
 
 
 def test_the_totals_add_up_in_xml() -> None:
@@ -46,7 +45,7 @@ def test_the_totals_add_up_in_xml() -> None:
 def test_any_text_and_number_comes_back_from_xml(written: list[Row]) -> None:
     raw, _ = render("xml", {SATURDAY: written})
     for row, read in zip(written, lines_of_xml(raw), strict=True):
-        for name, value in zip(COLUMNS[1:], row, strict=True):
+        for name, value in zip(LINES.names, row, strict=True):
             assert read.get(name, "") == shown(value), name
 
 
@@ -69,7 +68,7 @@ def test_a_line_that_the_schema_forbids_ends_the_document(forbidden: dict[str, s
     ids=["cut off", "another namespace", "an attribute missing", "not closed"],
 )
 def test_the_schema_check_finds_what_is_wrong(raw: bytes) -> None:
-    check = SchemaCheck()
+    check = SchemaCheck("customer-detail")
     check.feed(raw)
     with pytest.raises(DocumentError, match="schema"):
         check.close()

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import hashlib
 import io
+import json
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
@@ -19,15 +21,18 @@ import xlrd
 from lxml import etree
 from report_builder.documents.xml_document import schema
 from report_builder.reports import store
-from report_builder.reports.model import RefusedRequestError, RepeatedRequestError, Report
+from report_builder.reports.model import Asker, RefusedRequestError, RepeatedRequestError, Report
 from report_builder.reports.service import ReportService
 from report_builder.reports.worker import ReportWorker
 from report_builder.settings import ObjectStoreSettings
+from report_builder.webhooks.service import Webhooks
+from tallyport.clock import Clock
 from tallyport.contracts.reports import ReportFailed, ReportReady, ReportRequest
 from tallyport_local.testing import ServiceDatabase
 
 FRIDAY, SATURDAY, SUNDAY = date(2026, 11, 20), date(2026, 11, 21), date(2026, 11, 22)
 WAIT_SECONDS = 30
+PROVIDER = Asker("operator")
 
 
 def organisations() -> list[list[str | None]]:
@@ -61,21 +66,22 @@ async def loaded(warehouse: Any, make_batch: Any, make_line: Any) -> dict[date, 
 
 
 @pytest.fixture
-def objects(tmp_path: Path) -> ObjectStoreSettings:
-    return ObjectStoreSettings(url=(tmp_path / "objects").as_uri())
-
-
-@pytest.fixture
 def new_worker(
     pool: asyncpg.Pool[asyncpg.Record],
     units_of_work: Any,
     report_database: ServiceDatabase,
     objects: ObjectStoreSettings,
+    clock: Clock,
 ) -> Callable[[], ReportWorker]:
     """Another service process would have a worker of its own."""
 
     def make() -> ReportWorker:
-        service = ReportService(pool, units_of_work, on_request=lambda: worker.wake())  # noqa: PLW0108 - made below
+        service = ReportService(
+            pool,
+            units_of_work,
+            on_request=lambda: worker.wake(),  # noqa: PLW0108 - made below
+            webhooks=Webhooks((), pool=pool, clock=clock, keep_days=1),
+        )
         worker = ReportWorker(
             pool=pool, service=service, database=report_database.runtime, objects=objects, max_attempts=3
         )
@@ -94,10 +100,10 @@ def service(worker: ReportWorker) -> ReportService:
     return worker._service  # noqa: SLF001
 
 
-async def ask(service: ReportService, units_of_work: Any, clock: Any, **wanted: Any) -> str:
+async def ask(service: ReportService, units_of_work: Any, clock: Any, *, asker: Asker = PROVIDER, **wanted: Any) -> str:
     request = ReportRequest(**{"report_id": f"r-{wanted.get('format', 'csv')}", "format": "csv", **wanted})
     async with units_of_work("api") as uow:
-        await service.request(uow, request, asked_at=clock.now())
+        await service.request(uow, request, asked_at=clock.now(), asker=asker)
     return request.report_id
 
 
@@ -153,7 +159,8 @@ async def test_a_csv_is_made_kept_and_announced(
     assert ready.completeness["dates_missing"] == []
     folder = Path(unquote(urlsplit(report.parts[0].uri).path)).parent
     assert sorted(path.name for path in folder.iterdir()) == [
-        "SHA256SUMS", "customer-detail_2026-11-20_2026-11-20.csv", "manifest.json",
+        "SHA256SUMS", "customer-detail_2026-11-20_2026-11-20.completeness.csv",
+        "customer-detail_2026-11-20_2026-11-20.csv", "manifest.json",
     ]  # fmt: skip
     assert not list((folder.parents[4] / ".staging").iterdir())
 
@@ -174,7 +181,7 @@ async def test_every_format_holds_the_lines_of_the_period(
         assert [row["object_id"] for row in csv.DictReader(io.StringIO(raw.decode(), newline=""))] == objects
     elif name == "xml":
         tree = etree.fromstring(raw, etree.XMLParser(resolve_entities=False, no_network=True))
-        schema().assertValid(tree)
+        schema("customer-detail").assertValid(tree)
         assert [element.get("object_id") for element in tree.iter("{*}line")] == objects
     elif name == "xls":
         sheet = xlrd.open_workbook(file_contents=raw).sheet_by_name("Lines")
@@ -197,8 +204,10 @@ async def test_a_repeated_request_makes_one_report(service: ReportService, units
 async def test_what_can_never_be_made_is_refused(service: ReportService, units_of_work: Any, clock: Any) -> None:
     with pytest.raises(RefusedRequestError, match="kind"):
         await ask(service, units_of_work, clock, report_id="bad", kind="horoscope")
-    with pytest.raises(RefusedRequestError, match="language: 'tlh' is not one of en"):
+    with pytest.raises(RefusedRequestError, match="language: 'tlh' is not one of de, en, es, fr"):
         await ask(service, units_of_work, clock, report_id="bad", language="tlh")
+    with pytest.raises(RefusedRequestError, match="organisation: a reseller-detail is about one organisation"):
+        await ask(service, units_of_work, clock, report_id="bad", kind="reseller-detail")
     with pytest.raises(RefusedRequestError, match="400 days"):
         await ask(
             service, units_of_work, clock, report_id="bad", from_date=FRIDAY - timedelta(days=400), to_date=FRIDAY
@@ -292,3 +301,43 @@ async def test_a_lock_keeps_others_away(service: ReportService, units_of_work: A
         assert await store.take_next(two, set()) != taken
         await store.give_back(one, taken)
         assert await store.take_next(two, set()) == taken
+
+
+@pytest.mark.usefixtures("loaded")
+async def test_a_summary_says_what_it_was_compared_with(
+    *, worker: ReportWorker, service: ReportService, units_of_work: Any, clock: Any, pool: Any, loaded: Any
+) -> None:
+    wanted = {"kind": "billing-summary", "format": "xlsx", "from_date": SATURDAY, "language": "de"}
+    report = await made(worker, service, await ask(service, units_of_work, clock, report_id="compared", **wanted))
+    assert (report.state, report.reason) == ("ready", None)
+    [value] = await events(pool, "reports.ready", "compared")
+    ready = ReportReady.read(value)
+    assert (ready.kind, ready.language) == ("billing-summary", "de")
+    assert ready.batches[0].sha256 == loaded[FRIDAY].sha256
+    assert [one.batch_date for one in ready.batches] == [FRIDAY, SATURDAY]
+    assert (ready.completeness["dates_expected"], ready.completeness["2026-11-20.sources_missing"]) == (1, [])
+    book = openpyxl.load_workbook(io.BytesIO(content(report)))
+    assert book.sheetnames == ["Deckblatt", "Diagramme", "Übersicht", "Vollständigkeit"]
+    last_period = [cell.value for cell in book["Übersicht"]["F"][1:]]
+    assert last_period == [1.54, 3]
+
+
+@pytest.mark.usefixtures("loaded")
+async def test_what_a_csv_cannot_say_stands_beside_it(
+    *, worker: ReportWorker, service: ReportService, units_of_work: Any, clock: Any
+) -> None:
+    wanted = {"kind": "reseller-detail", "format": "csv", "from_date": FRIDAY, "organisation": "var-1"}
+    report = await made(worker, service, await ask(service, units_of_work, clock, report_id="beside", **wanted))
+    assert (report.state, report.reason) == ("ready", None)
+    assert len(report.parts) == 1, "a reader of parts gets rows and nothing else"
+    folder = Path(unquote(urlsplit(report.parts[0].uri).path)).parent
+    name = "reseller-detail_2026-11-20_2026-11-20_var-1"
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    assert [one["name"] for one in files] == [f"{name}.csv", f"{name}.completeness.csv"]
+    sums = dict(line.split("  ")[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
+    for one in files:
+        raw = (folder / one["name"]).read_bytes()
+        assert (len(raw), hashlib.sha256(raw).hexdigest()) == (one["size"], one["sha256"])
+        assert sums[one["name"]] == one["sha256"]
+    facts = (folder / f"{name}.completeness.csv").read_text()
+    assert "2026-11-20,sources_missing,none" in facts.splitlines()

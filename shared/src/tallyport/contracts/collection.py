@@ -28,7 +28,7 @@ class CollectionFailure(Contract):
 
 
 class CollectionRun(Contract):
-    """One reading of one source."""
+    """One reading of one source: of its usage, or of its inventory, which says whose it could read and whose not."""
 
     TYPE: ClassVar[str] = "tallyport.collection.runs.v1"
 
@@ -41,3 +41,7 @@ class CollectionRun(Contract):
     objects: Count
     failures: Annotated[list[CollectionFailure], Field(max_length=100)] = Field(default_factory=list)
     failure_count: Count = 0
+    kind: Literal["usage", "inventory"] = "usage"
+    customers_reached: Count = 0
+    customers_not_reached: Annotated[list[Identifier], Field(max_length=100)] = Field(default_factory=list)
+    customers_not_reached_count: Count = 0

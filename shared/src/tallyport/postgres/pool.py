@@ -38,6 +38,8 @@ def connect_arguments(settings: DatabaseSettings, application_name: str) -> dict
         "dsn": settings.dsn,
         "password": settings.secret(),
         "timeout": 10,
+        # The statements that compute lines are longer than the driver keeps; to read them anew takes milliseconds.
+        "max_cacheable_statement_size": 65_536,
         "server_settings": {
             "application_name": application_name,
             "statement_timeout": f"{settings.statement_timeout_seconds}s",

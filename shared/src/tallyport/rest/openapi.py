@@ -17,6 +17,7 @@ _WHY: Final = {
     404: "There is no such thing, or the token may not see it.",
     409: "It contradicts the present state.",
     412: "It is not what the request's condition says; read it again.",
+    410: "It was there once, and is gone for good.",
     413: "The body is too large.",
     422: "A field is wrong; `errors` names each by its path. Nothing was saved.",
     429: "Too often; `Retry-After` says in how many seconds again.",

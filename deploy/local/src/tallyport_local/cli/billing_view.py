@@ -101,7 +101,7 @@ def import_script(  # noqa: PLR0917 - options, by name
 @command(billing_view, "list")
 def list_views(data: DataOption = None, as_json: JsonOption = False) -> None:  # noqa: FBT002 - typer's way
     """Show every view in its newest version."""
-    answer = Installation(data_folder(data)).call(ENGINE, "GET", PATH)
+    answer = Installation(data_folder(data)).pages(ENGINE, PATH)
     if as_json:
         out.print_json(data=answer)
         return

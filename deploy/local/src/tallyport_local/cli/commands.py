@@ -12,19 +12,23 @@ from tallyport_local.cli import (
     events,
     explain,
     gate,
+    gate_check,
     gate_settings,
     imports,
     lifecycle,
     prices,
     reconcile,
     reports,
+    schedules,
     schema,
     topics,
     transfers,
+    webhooks,
 )
 from tallyport_local.cli.root import app
 
 __all__ = [
     "adjustments", "app", "audit", "billing_view", "catalog", "collect", "demo", "events", "explain", "gate",
-    "gate_settings", "imports", "lifecycle", "prices", "reconcile", "reports", "schema", "topics", "transfers",
+    "gate_check", "gate_settings", "imports", "lifecycle", "prices", "reconcile", "reports", "schedules", "schema",
+    "topics", "transfers", "webhooks",
 ]  # fmt: skip

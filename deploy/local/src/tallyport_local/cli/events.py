@@ -1,13 +1,16 @@
-"""``tallyport events tail`` and ``tallyport dead-letters list | show | replay``."""
+"""``tallyport events tail | asyncapi`` and ``tallyport dead-letters list | show | replay``."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from aiokafka import ConsumerRecord
 from tallyport.settings import KafkaSettings
 
+from tallyport_local.asyncapi import document
 from tallyport_local.cli.root import DataOption, JsonOption, app, command, data_folder, new_app, new_table, out
 from tallyport_local.errors import InvalidInputError
 from tallyport_local.installation import Installation
@@ -34,6 +37,26 @@ app.add_typer(dead_letters, name="dead-letters")
 
 PlaceArgument = Annotated[str, typer.Argument(help="TOPIC:PARTITION:OFFSET, as `dead-letters list` prints it.")]
 TopicOption = Annotated[str | None, typer.Option("--topic", help="Only those of this topic.")]
+
+
+@command(events, "asyncapi")
+def asyncapi(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file, instead of the screen.")] = None,
+    prefix: Annotated[str, typer.Option(help="What the topics' names begin with.")] = "tallyport.",
+    server: Annotated[str, typer.Option(help="The broker, host:port.")] = "localhost:9092",
+) -> None:
+    """Write the AsyncAPI 3.0 document: each topic, who reads and writes it, and its data's schema. Needs no stack.
+
+    Example: `tallyport events asyncapi -o asyncapi.json`
+    """
+    text = json.dumps(document(prefix, server), indent=2) + "\n"
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InvalidInputError(f"{output}: {error.strerror}") from error
 
 
 @command(events, "tail")

@@ -1,4 +1,4 @@
-"""``tallyport report create | list | download``."""
+"""``tallyport report create | list | cancel | link | download``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import quote, urljoin
 
 import httpx
 import typer
@@ -21,7 +22,8 @@ from tallyport_local.installation import Installation, check
 
 BUILDER: Final = "report-builder"
 FORMATS: Final = ("xlsx", "xls", "xml", "csv")
-KINDS: Final = ("customer-detail",)
+KINDS: Final = ("billing-summary", "customer-detail", "reseller-detail")
+LANGUAGES: Final = ("de", "en", "es", "fr")
 _POLL_SECONDS: Final = 0.2
 
 report = new_app("Reports: documents made from the warehouse, kept in object storage for ever.")
@@ -36,14 +38,15 @@ def _wait(installation: Installation, found: dict[str, Any], timeout_seconds: fl
         StillWaitingError: after the time-out.
     """
     deadline = time.monotonic() + timeout_seconds
-    while found["state"] not in {"ready", "failed"}:
+    while found["state"] not in {"ready", "failed", "cancelled"}:
         if time.monotonic() > deadline:
             done = f"{found.get('rows_done')} of {found.get('rows_total')} rows"
-            raise StillWaitingError(f"report {found['report_id']} is still {found['state']}, {done}")
+            why = f"; it {found['reason']}" if found.get("reason") else ""
+            raise StillWaitingError(f"report {found['report_id']} is still {found['state']}, {done}{why}")
         time.sleep(_POLL_SECONDS)
         found = installation.call(BUILDER, "GET", f"/v1/reports/{found['report_id']}")
-    if found["state"] == "failed":
-        raise OperationFailedError(f"report {found['report_id']} failed: {found.get('reason')}")
+    if found["state"] != "ready":
+        raise OperationFailedError(f"report {found['report_id']} is {found['state']}: {found.get('reason')}")
     return found
 
 
@@ -106,8 +109,10 @@ def create(  # noqa: PLR0917 - typer passes every option by name
     to_date: Annotated[
         datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last date, included (default: the first).")
     ] = None,
-    organisation: Annotated[str | None, typer.Option(help="Only this organisation and what is below it.")] = None,
-    language: Annotated[str, typer.Option(help="The language of headings; there is en.")] = "en",
+    organisation: Annotated[
+        str | None, typer.Option(help="Only this organisation and what is below it; a reseller-detail needs one.")
+    ] = None,
+    language: Annotated[str, typer.Option(help=f"The language of sheets: {', '.join(LANGUAGES)}.")] = "en",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Also download it to this file or folder.")
     ] = None,
@@ -159,6 +164,39 @@ def list_reports(
         rows = str(one.get("rows_done") or 0)
         table.add_row(one["report_id"], one["kind"], one["format"], dates, one["state"], rows, parts)
     out.print(table)
+
+
+@command(report, "cancel")
+def cancel(
+    report_id: Annotated[str, typer.Argument(help="The report's id, as `report list` shows it.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with the report.")] = "",
+    data: DataOption = None,
+) -> None:
+    """Stop a report that is not finished yet.
+
+    Example: `tallyport report cancel 3f0c... --reason "wrong month"`
+    """
+    found = Installation(data_folder(data)).call(
+        BUILDER, "POST", f"/v1/reports/{report_id}/cancel", headers={"Tallyport-Reason": quote(reason)}
+    )
+    out.print(f"report {report_id} is {found['state']}: {found['reason']}", markup=False)
+
+
+@command(report, "link")
+def link(
+    report_id: Annotated[str, typer.Argument(help="The report's id, as `report list` shows it.")],
+    part: Annotated[int, typer.Option(min=1, help="Which part; they are counted from 1.")] = 1,
+    valid_seconds: Annotated[int, typer.Option("--valid", min=1, help="Seconds; a week at most.")] = 900,
+    data: DataOption = None,
+) -> None:
+    """Give a URL that works without a token for a while, for whoever shall have the artifact.
+
+    Example: `tallyport report link 3f0c... --valid 3600`
+    """
+    installation = Installation(data_folder(data))
+    place = f"/v1/reports/{report_id}/parts/{part}/link"
+    found = installation.call(BUILDER, "POST", place, body={"valid_seconds": valid_seconds})
+    out.print(f"{urljoin(installation.url(BUILDER), found['url'])}  until {found['expires_at']}", markup=False)
 
 
 @command(report, "download")

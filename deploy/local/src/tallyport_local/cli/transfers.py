@@ -236,7 +236,10 @@ def _print_verification(rows: list[dict[str, Any]]) -> None:
     table = new_table("date", "revision", "where", "lines", "result", "sha256")
     for row in rows:
         reason = row.get("first_difference") or (row["chain"] if row["chain"] != "ok" else "differs")
-        result = "[green]unchanged[/green]" if row["ok"] else f"[red]{reason}[/red]"
+        kept = "unchanged"
+        if row.get("let_go_at"):
+            kept = f"let go on {row['let_go_at'][:10]} by retention; its kept hash is chained"
+        result = f"[green]{kept}[/green]" if row["ok"] else f"[red]{reason}[/red]"
         lines = "" if row["lines"] is None else str(row["lines"])
         table.add_row(
             row["batch_date"], str(row["revision"]), row["service"], lines, result, row.get("recomputed") or ""

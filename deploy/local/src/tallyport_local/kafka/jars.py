@@ -30,7 +30,7 @@ class JarError(OperationFailedError):
 
 @dataclass(frozen=True)
 class Jar:
-    """One locked artifact: Maven coordinates ``group:artifact:version``, SHA-256 and size."""
+    """One locked artifact: Maven coordinates ``group:artifact:version[:classifier]``, SHA-256 and size."""
 
     coordinates: str
     sha256: str
@@ -39,14 +39,14 @@ class Jar:
     @property
     def path(self) -> str:
         """The path inside a Maven repository."""
-        group, artifact, version = self.coordinates.split(":")
-        return f"{group.replace('.', '/')}/{artifact}/{version}/{artifact}-{version}.jar"
+        group, artifact, version, *classifier = self.coordinates.split(":")
+        return f"{group.replace('.', '/')}/{artifact}/{version}/{'-'.join([artifact, version, *classifier])}.jar"
 
     @property
     def file_name(self) -> str:
         """The name in the cache: the group is part of it, as artifact names alone may collide."""
-        group, artifact, version = self.coordinates.split(":")
-        return f"{group}.{artifact}-{version}.jar"
+        group, artifact, version, *classifier = self.coordinates.split(":")
+        return f"{group}.{'-'.join([artifact, version, *classifier])}.jar"
 
     def matches(self, file: Path) -> bool:
         """Whether the file is exactly this jar. The size is compared first, because it costs nothing."""

@@ -29,34 +29,36 @@ Schemas = Mapping[str, Sequence[BillingUnit]]
 """The units of each service."""
 
 
-def work_rows(schemas: Schemas) -> tuple[list[Row], list[Row]]:
+def work_rows(schemas: Schemas, *, after: int = 0, mark: str = "") -> tuple[list[Row], list[Row]]:
     """The units that make lines, ranked, and the numbers that their price models need.
 
-    A unit with the plain flat price has none: what it costs is a quantity times a price.
+    A unit with the plain flat price has none: what it costs is a quantity times a price. Several sets of rules can
+    stand side by side in one working set: the units of one are numbered ``after`` those of another, and each line names
+    its unit with the ``mark`` of its set before the id.
     """
     units: list[Row] = []
     amounts: list[Row] = []
-    for number, service, unit in _ranked(schemas):
-        units.append(_unit(number, service, unit))
+    for number, service, unit in _ranked(schemas, after):
+        units.append(_unit(number, service, unit) | {"id": f"{mark}{unit.id}"})
         amounts += [{"unit_no": number, **row} for row in _amounts(unit.price_model, unit.price)]
     return units, amounts
 
 
-def view_works(schemas: Schemas) -> list[ViewWork]:
+def view_works(schemas: Schemas, *, after: int = 0) -> list[ViewWork]:
     """The units whose lines a registered view names, by the numbers that they have in the working set."""
     return [
         ViewWork(number, service, unit.subject, unit.unit.view, unit.unit.version, unit.quantity.column)
-        for number, service, unit in _ranked(schemas)
+        for number, service, unit in _ranked(schemas, after)
         if isinstance(unit.unit, ViewUnit) and isinstance(unit.quantity, ColumnQuantity)
     ]
 
 
-def _ranked(schemas: Schemas) -> Iterator[tuple[int, str, BillingUnit]]:
+def _ranked(schemas: Schemas, after: int) -> Iterator[tuple[int, str, BillingUnit]]:
     ranked = sorted(
         ((service, unit) for service, units in schemas.items() for unit in units if unit.active),
         key=lambda one: (one[0], one[1].order, one[1].id),
     )
-    for number, (service, unit) in enumerate(ranked, start=1):
+    for number, (service, unit) in enumerate(ranked, start=after + 1):
         yield number, service, unit
 
 

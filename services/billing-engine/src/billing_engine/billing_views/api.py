@@ -8,13 +8,14 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import asyncpg
-from fastapi import APIRouter, Body, Depends
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tallyport.access.tokens import Principal, Role, require
 from tallyport.contracts.base import Identifier
 from tallyport.messaging.unit_of_work import UnitOfWork
 from tallyport.observability.http import ProblemError
 from tallyport.rest.openapi import problems
+from tallyport.rest.paging import After, cursor_of, page, read_cursor
 
 from billing_engine.billing_views import service as views
 from billing_engine.billing_views.importing import Imported, read_script
@@ -60,12 +61,20 @@ def billing_views_router(
     """``/v1/billing-views``; a view is tried with the ``dates`` of a batch of today."""
     router = APIRouter(prefix="/v1/billing-views", tags=["billing views"])
 
-    @router.get("")
-    async def newest(_: Viewer) -> list[BriefView]:
-        """Every view in its newest version, without its SQL."""
+    @router.get("", responses=problems(422))
+    async def newest(
+        _: Viewer,
+        request: Request,
+        response: Response,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+        after: After = None,
+    ) -> list[BriefView]:
+        """Every view in its newest version, by name, without its SQL."""
+        cursor = read_cursor(after, str)
         async with pool.acquire() as connection:
-            found = await views.newest(connection)
-        return [BriefView.model_validate(_brief(view)) for view in found.values()]
+            found = await views.listing(connection, after=cursor[0] if cursor is not None else None, limit=limit + 1)
+        shown = page(request, response, found, limit, lambda view: cursor_of(view.name))
+        return [BriefView.model_validate(_brief(view)) for view in shown]
 
     @router.get("/{name}", responses=problems(404, 422))
     async def one(name: Identifier, _: Viewer) -> VersionsView:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -43,6 +45,17 @@ class Registered:
     rows: int
     changed: bool
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a view about a customer's ``objects``, and for which units."""
+
+    work: ViewWork
+    units: list[ViewWork]
+    sql: str
+    column: str
+    objects: list[str]
 
 
 async def register(
@@ -114,13 +127,8 @@ def _same(view: RegisteredView, given: Definition, sql: str) -> bool:
 
 
 async def create_work(connection: Any) -> None:
-    """Make the empty table for the rows of views, which goes with the transaction."""
+    """Have the table for the rows of views, which is empty again when the transaction ends."""
     await store.create_work(connection)
-
-
-async def clear_work(connection: Any) -> None:
-    """Make way for other units in the same working set."""
-    await store.clear_lines(connection)
 
 
 async def export_snapshot(connection: Any) -> str:
@@ -129,25 +137,98 @@ async def export_snapshot(connection: Any) -> str:
 
 
 async def fill(
-    runner: ViewRunner, lanes: Sequence[Any], works: Sequence[ViewWork], dates: Dates, *, snapshot: str | None = None
+    runner: ViewRunner,
+    lanes: Sequence[Any],
+    works: Sequence[ViewWork],
+    dates: Dates,
+    *,
+    snapshot: str | None = None,
+    meanwhile: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Run the views of some units on the snapshot of the first lane, and make their rows lines on every lane.
 
     The lanes are transactions on one snapshot, with the tables that ``create_work`` makes; ``snapshot`` is what
-    ``export_snapshot`` gave for it, if it did.
+    ``export_snapshot`` gave for it, if it did. ``meanwhile`` is done on the lanes while the first view computes; it may
+    make their tables.
 
     Raises:
         ViewFailedError: a view does not give what it has to; nothing is billed by half of a view.
     """
-    for work in works:
-        view = await store.version(lanes[0], work.view, work.version)
-        if view is None:
-            raise ViewFailedError(work.view, f"there is no version {work.version}")
+    for work, units in _alike(works):
+        view = await _found(lanes[0], work)
         column = work.column or view.quantity_column
-        await _load(runner, lanes, work, sql=view.sql, quantity_column=column, dates=dates, snapshot=snapshot)
-        for lane in lanes:
-            await store.fill_lines(lane, work)
-            await store.clear_rows(lane)
+        await _load(
+            runner, lanes, work, sql=view.sql, quantity_column=column, dates=dates, snapshot=snapshot,
+            meanwhile=meanwhile,
+        )  # fmt: skip
+        meanwhile = None
+        numbers = [unit.unit_no for unit in units]
+        await asyncio.gather(*(_make_lines(lane, work, numbers) for lane in lanes))
+    if meanwhile is not None:
+        await meanwhile()
+
+
+async def _make_lines(lane: Any, work: ViewWork, units: Sequence[int]) -> None:
+    await store.analyse_rows(lane)
+    await store.fill_lines(lane, work, units)
+    await store.clear_rows(lane)
+
+
+async def questions(connection: Any, works: Sequence[ViewWork], customer: str) -> list[Question]:
+    """What to ask the views of some units about one customer.
+
+    Raises:
+        ViewFailedError: there is no such view.
+    """
+    asked: list[Question] = []
+    for work, units in _alike(works):
+        view = await _found(connection, work)
+        objects = await store.objects_of(connection, work.service, work.subject, customer)
+        if objects:
+            asked.append(Question(work, units, view.sql, work.column or view.quantity_column, objects))
+    return asked
+
+
+async def answers(
+    runner: ViewRunner, asked: Sequence[Question], dates: Dates, *, snapshot: str
+) -> list[tuple[Question, list[Row]]]:
+    """What the views say of the objects: exactly what they say in a transfer, and mostly sooner.
+
+    What they say of others is not looked at, so a fault there is not found.
+
+    Raises:
+        ViewFailedError: a view does not give what it has to.
+    """
+    ask = partial(runner.run_for, snapshot=snapshot, dates=dates)
+    return [(one, await ask(one.work.view, one.sql, one.column, objects=one.objects)) for one in asked]
+
+
+async def take_answers(connection: Any, said: Sequence[tuple[Question, list[Row]]], customer_no: int) -> None:
+    """Make what views said of one customer lines in its working set.
+
+    Raises:
+        ViewFailedError: a view has several rows for one object.
+    """
+    for one, rows in said:
+        await store.put_rows(connection, rows)
+        await _refuse_twice(connection, one.work)
+        await store.fill_lines(connection, one.work, [unit.unit_no for unit in one.units], customer_no)
+        await store.clear_rows(connection)
+
+
+def _alike(works: Sequence[ViewWork]) -> list[tuple[ViewWork, list[ViewWork]]]:
+    """Units that read the same column of the same view, which runs once for all of them."""
+    found: dict[ViewWork, list[ViewWork]] = {}
+    for work in works:
+        found.setdefault(replace(work, unit_no=0), []).append(work)
+    return list(found.items())
+
+
+async def _found(connection: Any, work: ViewWork) -> RegisteredView:
+    view = await store.version(connection, work.view, work.version)
+    if view is None:
+        raise ViewFailedError(work.view, f"there is no version {work.version}")
+    return view
 
 
 async def fill_what_works(
@@ -173,31 +254,63 @@ async def _load(
     quantity_column: str,
     dates: Dates,
     snapshot: str | None = None,
+    meanwhile: Callable[[], Awaitable[None]] | None = None,
 ) -> int:
     """Run a view, keep its rows on every lane, and look at them."""
-
-    async def take(rows: Sequence[Row]) -> None:
-        for lane in lanes:
-            await store.put_rows(lane, rows)
-
     first, *_ = lanes
     objects = await store.count_objects(first, work.service, work.subject)
     snapshot = snapshot or await store.export_snapshot(first)
-    rows = await runner.run(
-        work.view, sql, quantity_column, snapshot=snapshot, dates=dates, max_rows=objects, take=take
-    )
-    if twice := await store.objects_twice(first):
-        said = ", ".join(f"{name!r} ({count} times)" for name, count in twice)
-        raise ViewFailedError(work.view, f"it has several rows for one object: {said}")
+    async with _beside(meanwhile) as until_done:
+
+        async def take(rows: Sequence[Row]) -> None:
+            await until_done()
+            await asyncio.gather(*(store.put_rows(lane, rows) for lane in lanes))
+
+        rows = await runner.run(
+            work.view, sql, quantity_column, snapshot=snapshot, dates=dates, max_rows=objects, take=take
+        )
+        await until_done()
+    await store.analyse_rows(first)
+    await _refuse_twice(first, work)
     if unknown := await store.objects_unknown(first, work.service, work.subject):
         said = ", ".join(repr(name) for name in unknown)
         raise ViewFailedError(work.view, f"not a {_THINGS[work.subject]} of service {work.service!r}: {said}")
     return rows
 
 
+@asynccontextmanager
+async def _beside(
+    meanwhile: Callable[[], Awaitable[None]] | None,
+) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Do something beside the block, which may wait until it is done; it does not outlast the block."""
+    task = asyncio.ensure_future(meanwhile()) if meanwhile is not None else None
+
+    async def until_done() -> None:
+        if task is not None:
+            await task
+
+    try:
+        yield until_done
+    finally:
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def _refuse_twice(connection: Any, work: ViewWork) -> None:
+    if twice := await store.objects_twice(connection):
+        said = ", ".join(f"{name!r} ({count} times)" for name, count in twice)
+        raise ViewFailedError(work.view, f"it has several rows for one object: {said}")
+
+
 async def newest(connection: Any) -> dict[str, RegisteredView]:
     """The newest version of every view, by name."""
     return {view.name: view for view in await store.newest(connection)}
+
+
+async def listing(connection: Any, *, after: str | None, limit: int) -> list[RegisteredView]:
+    """The newest version of so many views by name, from behind the name ``after`` on."""
+    return await store.newest(connection, after=after, limit=limit)
 
 
 async def named(connection: Any, units: Sequence[BillingUnit]) -> Named:

@@ -40,9 +40,12 @@ async def put(
     return view
 
 
-async def newest(connection: Connection, name: str | None = None) -> list[RegisteredView]:
-    """The newest version of every view, or of the one that is named."""
-    return [RegisteredView(**dict(row.items())) for row in await connection.fetch(_QUERIES["newest_views"], name)]
+async def newest(
+    connection: Connection, name: str | None = None, *, after: str | None = None, limit: int | None = None
+) -> list[RegisteredView]:
+    """The newest version of every view, or of the one that is named, by name; ``limit`` at most, behind ``after``."""
+    rows = await connection.fetch(_QUERIES["newest_views"], name, after, limit)
+    return [RegisteredView(**dict(row.items())) for row in rows]
 
 
 async def version(connection: Connection, name: str, number: int | None) -> RegisteredView | None:
@@ -64,8 +67,9 @@ async def service_exists(connection: Connection, service: str) -> bool:
 
 
 async def create_work(connection: Connection) -> None:
-    """Make the empty table for a view's rows, which goes with the transaction."""
-    await connection.execute(_QUERIES["create_work"])
+    """Have the table for a view's rows, which is empty again when the transaction ends."""
+    if not await connection.fetchval(_QUERIES["has_work"]):
+        await connection.execute(_QUERIES["create_work"])
 
 
 async def export_snapshot(connection: Connection) -> str:
@@ -78,20 +82,24 @@ async def put_rows(connection: Connection, rows: Sequence[Row]) -> None:
     await connection.copy_records_to_table("work_view_row", records=rows, columns=_ROW_COLUMNS)
 
 
+async def analyse_rows(connection: Connection) -> None:
+    """Let the planner know how many rows there are."""
+    await connection.execute(_QUERIES["analyse_rows"])
+
+
 async def clear_rows(connection: Connection) -> None:
     """Make way for the next view's rows."""
     await connection.execute(_QUERIES["clear_rows"])
 
 
-async def clear_lines(connection: Connection) -> None:
-    """Make way for the lines of other units."""
-    await connection.execute(_QUERIES["clear_lines"])
-    await connection.execute(_QUERIES["analyse_lines"])
-
-
-async def fill_lines(connection: Connection, work: ViewWork) -> None:
-    """Make the rows the lines of a unit."""
-    await connection.execute(_QUERIES["fill_work_view"], work.unit_no, work.service, work.subject)
+async def fill_lines(
+    connection: Connection, work: ViewWork, units: Sequence[int], customer_no: int | None = None
+) -> None:
+    """Make the rows the lines of units, given by number; all are about objects of the customer, if one is given."""
+    if customer_no is not None:
+        await connection.execute(_QUERIES["fill_work_view_of"], list(units), work.service, work.subject, customer_no)
+        return
+    await connection.execute(_QUERIES["fill_work_view"], list(units), work.service, work.subject)
     await connection.execute(_QUERIES["analyse_lines"])
 
 
@@ -100,9 +108,14 @@ async def count_objects(connection: Connection, service: str, subject: str) -> i
     return int(await connection.fetchval(_QUERIES["count_objects"], service, subject))
 
 
+async def objects_of(connection: Connection, service: str, subject: str, customer: str) -> list[str]:
+    """The ids of the billed objects of this kind that a customer has of the service."""
+    rows = await connection.fetch(_QUERIES["objects_of"], service, subject, customer)
+    return [row["id"] for row in rows]
+
+
 async def objects_twice(connection: Connection) -> list[tuple[str, int]]:
     """A few of the objects that have several rows, with how many."""
-    await connection.execute(_QUERIES["analyse_rows"])
     return [(row["object_id"], row["rows"]) for row in await connection.fetch(_QUERIES["objects_twice"])]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from tallyport.contracts.collection import CollectionRun
@@ -24,6 +24,17 @@ async def heard_of(connection: Connection, *, known_since: datetime, since: date
     """Every source that had a run since the one moment, and the best that was heard of it since the other."""
     rows = await connection.fetch(_QUERIES["heard_of"], known_since, since)
     return {row["source"]: row["heard"] for row in rows}
+
+
+async def inventories(connection: Connection) -> list[dict[str, Any]]:
+    """The newest reading of each source's inventory."""
+    return [dict(row.items()) for row in await connection.fetch(_QUERIES["inventories"])]
+
+
+async def forget(connection: Connection, before: date) -> int:
+    """Let go of the runs before a date, but for the newest of each source; returns how many that were."""
+    dropped: int = await connection.fetchval(_QUERIES["drop_runs_before"], before)
+    return dropped
 
 
 async def unreached(connection: Connection, since: datetime) -> list[str]:

@@ -13,6 +13,7 @@ import structlog
 from tallyport.clock import Clock
 from tallyport.postgres.pool import DATABASE_ERRORS
 
+from billing_engine.collection import service as collection
 from billing_engine.transfers import store
 from billing_engine.transfers.model import TransferRefusedError
 from billing_engine.transfers.schedule import missing, next_due
@@ -24,7 +25,7 @@ LOOK_SECONDS: Final = 60.0
 RETENTION_SECONDS: Final = 3600.0
 SCHEDULER: Final = "schedule"
 
-Kind = Literal["usage", "versions", "batches"]
+Kind = Literal["usage", "versions", "batches", "runs"]
 
 
 class DailyTransfers:
@@ -90,11 +91,18 @@ class Retention:
     """Lets days go that are older than they have to be kept; None keeps for ever."""
 
     def __init__(
-        self, pool: asyncpg.Pool[asyncpg.Record], clock: Clock, *, usage: int, versions: int, batches: int | None
+        self,
+        pool: asyncpg.Pool[asyncpg.Record],
+        clock: Clock,
+        *,
+        usage: int,
+        versions: int,
+        batches: int | None,
+        runs: int,
     ) -> None:
         self._pool = pool
         self._clock = clock
-        self._days: dict[Kind, int | None] = {"usage": usage, "versions": versions, "batches": batches}
+        self._days: dict[Kind, int | None] = {"usage": usage, "versions": versions, "batches": batches, "runs": runs}
 
     async def run(self) -> None:
         """Look every hour."""
@@ -106,13 +114,18 @@ class Retention:
             await asyncio.sleep(RETENTION_SECONDS)
 
     async def forget(self) -> dict[Kind, int]:
-        """Let go of what is too old; how many days of usage, versions of rows and dates of batches that were."""
+        """Let go of what is too old; how many days of usage, versions of rows, dates of batches and runs that were."""
         today = self._clock.now().date()
         found: dict[Kind, int] = {}
         async with self._pool.acquire() as connection:
             for kind, days in self._days.items():
-                if days is not None:
-                    found[kind] = await store.forget(connection, kind, today - timedelta(days=days))
+                if days is None:
+                    continue
+                before = today - timedelta(days=days)
+                if kind == "runs":
+                    found[kind] = await collection.forget(connection, before)
+                else:
+                    found[kind] = await store.forget(connection, kind, before)
         if any(found.values()):
             log.info("retention", **found)
         return found

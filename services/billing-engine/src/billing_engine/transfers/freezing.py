@@ -25,6 +25,7 @@ from billing_engine.transfers import store
 from billing_engine.transfers.corrections import store as late_store
 from billing_engine.transfers.corrections.model import Line
 from billing_engine.transfers.corrections.service import Corrector, Late, parts_of, totals_of
+from billing_engine.transfers.lines import store as lines_store
 from billing_engine.transfers.model import Step, Transfer
 from billing_engine.transfers.publisher import RunningAhead
 
@@ -89,17 +90,14 @@ class LineFreezer:
 
     async def freeze(self, parked_samples: int) -> int:
         """Compute, freeze and hand on everything; returns the number of lines."""
-        customers, *_ = await asyncio.gather(*(self._prepare(lane) for lane in self._lanes))
+        customers, allocations = await self._begin()
         self._customers = len(customers)
-        works = view_works(await store.published_schemas(self._lanes[0]))
-        dates = Dates(self._transfer.batch_date, self._transfer.usage_day, self._transfer.as_of)
-        await billing_views.fill(self._views, self._lanes, works, dates)
         await self._take_over()
         billed = [number for batch in self._late.open for number in batch.customers]
         billed += [one.customer_no for one in self._adjustments]
-        organisations = await store.compute_organisations(self._lanes[0], ROWS_PER_CHUNK, billed)
+        organisations = await lines_store.compute_organisations(self._lanes[0], ROWS_PER_CHUNK, billed)
         await self._keep("organisations", organisations)
-        await self._keep("allocations", await store.compute_allocations(self._lanes[0], ROWS_PER_CHUNK))
+        await self._keep("allocations", allocations)
         keeping: asyncio.Task[None] | None = None
         async with aclosing(self._computed(customers)) as computed:
             try:
@@ -117,6 +115,26 @@ class LineFreezer:
         await self._record(parked_samples)
         return self._lines
 
+    async def _begin(self) -> tuple[list[int], list[lines_store.Part]]:
+        """Fill the working sets, views and all; the customers in order, and what they were allocated."""
+        first = self._lanes[0]
+        customers: list[int] = []
+        allocations: list[lines_store.Part] = []
+
+        async def prepare() -> None:
+            prepared = await asyncio.gather(*(self._prepare(lane) for lane in self._lanes))
+            customers.extend(prepared[0])
+            allocations.extend(await lines_store.compute_allocations(first, ROWS_PER_CHUNK))
+
+        dates = Dates(self._transfer.batch_date, self._transfer.usage_day, self._transfer.as_of)
+        if self._transfer.as_of is not None:
+            # Which views there are is part of the state that the lanes have to travel to.
+            await prepare()
+        works = view_works(await lines_store.published_schemas(first))
+        meanwhile = prepare if self._transfer.as_of is None else None
+        await billing_views.fill(self._views, self._lanes, works, dates, meanwhile=meanwhile)
+        return customers, allocations
+
     async def _prepare(self, lane: Any) -> list[int]:
         await lane.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
         # Row by row joins are what the planner falls into when it misjudges a range; hashing is right for all. A plan
@@ -125,7 +143,7 @@ class LineFreezer:
         if self._transfer.as_of is not None:
             await store.travel_to(lane, self._transfer.as_of)
         await billing_views.create_work(lane)
-        return await store.prepare_work(lane, self._transfer.usage_day)
+        return await lines_store.prepare_work(lane, self._transfer.usage_day)
 
     async def _take_over(self) -> None:
         """Say what these lines come from, and what of earlier dates goes with them."""
@@ -151,13 +169,13 @@ class LineFreezer:
         if lines:
             await self._keep_extra(totals_of(lines), parts_of(lines))
 
-    async def _keep_extra(self, totals: dict[str, Decimal], parts: list[store.Part]) -> None:
+    async def _keep_extra(self, totals: dict[str, Decimal], parts: list[lines_store.Part]) -> None:
         """Freeze lines that are about something else than the usage day."""
         rows = sum(part.row_count for part in parts)
         await late_store.put_extra(self._writing, self._key, rows, len(self._chunks) + 1)
-        await self._keep_lines(store.Lines(parts, totals, without_usage=0, without_price=0), customers=0)
+        await self._keep_lines(lines_store.Lines(parts, totals, without_usage=0, without_price=0), customers=0)
 
-    async def _computed(self, customers: Sequence[int]) -> AsyncGenerator[store.Lines, None]:
+    async def _computed(self, customers: Sequence[int]) -> AsyncGenerator[lines_store.Lines, None]:
         """The lines, range by range, in order; while one is handed on, each lane computes a later one."""
         size = self._customers_per_range
         ranges = iter([customers[at : at + size] for at in range(0, len(customers), size)])
@@ -175,14 +193,14 @@ class LineFreezer:
                 task.cancel()
             await asyncio.gather(*(task for _, task in computing), return_exceptions=True)
 
-    def _compute(self, lane: Any, customers: Sequence[int]) -> asyncio.Task[store.Lines]:
+    def _compute(self, lane: Any, customers: Sequence[int]) -> asyncio.Task[lines_store.Lines]:
         return asyncio.create_task(
-            store.compute_lines(
+            lines_store.compute_lines(
                 lane, customers=customers, rows_per_part=ROWS_PER_CHUNK, usage_day=self._transfer.usage_day
             )
         )
 
-    async def _keep_lines(self, computed: store.Lines, *, customers: int) -> None:
+    async def _keep_lines(self, computed: lines_store.Lines, *, customers: int) -> None:
         for code, total in computed.totals.items():
             self._totals[code] = self._totals.get(code, Decimal(0)) + total
         self._without_usage += computed.without_usage
@@ -191,7 +209,7 @@ class LineFreezer:
         self._customers_done = min(self._customers_done + customers, self._customers)
         await self._keep("lines", computed.parts)
 
-    async def _keep(self, kind: ChunkKind, parts: list[store.Part]) -> None:
+    async def _keep(self, kind: ChunkKind, parts: list[lines_store.Part]) -> None:
         """Make ``parts`` durable, then publish them."""
         # Hashing lets go of the interpreter, so it does not hold up what arrives from the database meanwhile.
         chunks = await asyncio.to_thread(store.chunks_of, kind, parts, after=len(self._chunks))

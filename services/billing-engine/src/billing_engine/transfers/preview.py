@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -12,15 +14,25 @@ from typing import Any, Final
 from tallyport.contracts.billing import LINE_COLUMNS
 from tallyport.contracts.catalog import BillingUnit
 
-from billing_engine.billing_units.model import Schemas, view_works
+from billing_engine.billing_units.model import Schemas, view_works, work_rows
 from billing_engine.billing_views import service as billing_views
-from billing_engine.billing_views.model import Dates
+from billing_engine.billing_views.model import Dates, ViewWork
 from billing_engine.billing_views.running import ViewRunner
-from billing_engine.transfers import store
+from billing_engine.transfers.lines import store
 
 CUSTOMERS_PER_RANGE: Final = 500
 ROWS_PER_PART: Final = 2000
-_CUSTOMER, _TOTAL, _CURRENCY = (LINE_COLUMNS.index(name) for name in ("customer_id", "total", "currency"))
+_CUSTOMER, _UNIT, _TOTAL, _CURRENCY = map(LINE_COLUMNS.index, ("customer_id", "unit", "total", "currency"))
+# The sets of rules, as the first character of a line's unit: what is the same in both, and what is only in either.
+_BOTH, _BEFORE, _AFTER = "=-+"
+_FOR_ALL: Final = "SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL enable_nestloop = off"
+# Here it takes longer to plan than to compute, so a connection plans once for whatever customer. Row by row is the way
+# to the few rows that the working set is made of; how many things a customer has is not known to such a plan.
+_FOR_ONE: Final = (
+    "SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan; "
+    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+)
+_ITS_LINES: Final = "SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on"
 
 Key = tuple[str, str]
 
@@ -72,7 +84,7 @@ async def preview(
     customer: str | None = None,
     within: str | None = None,
 ) -> Preview:
-    """Compute the lines of ``service`` twice, by the statement that transfers use; ``customer`` narrows it to one.
+    """Compute the lines of ``service`` by both rules, in the way transfers do; ``customer`` narrows it to one.
 
     ``within`` narrows it to an organisation and what is below it; a customer elsewhere is then unknown.
 
@@ -82,31 +94,31 @@ async def preview(
         UnknownCustomerError: the customer has no billed service.
         ViewFailedError: a registered view does not give what it has to.
     """
-    usage_day = dates.usage_day
-
-    async def run_views(schemas: Schemas) -> None:
-        await billing_views.clear_work(connection)
-        await billing_views.fill(views, [connection], view_works(schemas), dates)
-
-    async with connection.transaction(isolation="repeatable_read"):
-        await store.create_work(connection)
-        await billing_views.create_work(connection)
-        await connection.execute("SET TRANSACTION READ ONLY")
-        await connection.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off; SET LOCAL enable_nestloop = off")
-        await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
-        customers = await store.fill_work(connection, {service: published}, usage_day, customer=customer)
-        if within is not None:
-            below = set(await store.customers_within(connection, within))
-            customers = [number for number in customers if number in below]
-        if customer is not None and not customers:
-            raise UnknownCustomerError(f"{customer!r} has no billed service, or there is no such customer")
-        await run_views({service: published})
-        before = await _bill(connection, customers, usage_day)
-        await store.fill_units(connection, {service: draft}, usage_day)
-        # A view takes longer than anything else here; what both read alike is there already.
-        if view_works({service: draft}) != view_works({service: published}):
-            await run_views({service: draft})
-        after = await _bill(connection, customers, usage_day)
+    both = [unit for unit in published if unit in draft]
+    sets = {
+        _BOTH: {service: both},
+        _BEFORE: {service: [unit for unit in published if unit not in both]},
+        _AFTER: {service: [unit for unit in draft if unit not in both]},
+    }
+    await store.create_work(connection)
+    await billing_views.create_work(connection)
+    async with _nothing_kept(connection):
+        await connection.execute(f"SET TRANSACTION READ ONLY; {_FOR_ALL if customer is None else _FOR_ONE}")
+        works = _view_works(sets)
+        async with _answers(connection, views, works, dates, customer) as answers:
+            customers = await store.fill_work(connection, sets, dates.usage_day, customer=customer)
+            if within is not None:
+                below = set(await store.customers_within(connection, within))
+                customers = [number for number in customers if number in below]
+            if customer is not None and not customers:
+                raise UnknownCustomerError(f"{customer!r} has no billed service, or there is no such customer")
+            if customer is not None:
+                await connection.execute(_ITS_LINES)
+            if answers is not None:
+                await billing_views.take_answers(connection, await answers, customers[0])
+        if customer is None:
+            await billing_views.fill(views, [connection], works, dates)
+        before, after = await _bills(connection, customers, dates.usage_day)
     changes = [
         CustomerChange(*key, before.get(key, Figures()), after.get(key, Figures()))
         for key in sorted(before.keys() | after.keys())
@@ -116,17 +128,63 @@ async def preview(
     return Preview(_sums(before), _sums(after), changes)
 
 
-async def _bill(connection: Any, customers: Sequence[int], usage_day: date) -> dict[Key, Figures]:
-    found: dict[Key, Figures] = {}
+@asynccontextmanager
+async def _nothing_kept(connection: Any) -> AsyncIterator[None]:
+    """A transaction on one snapshot that is taken back at its end: there is nothing to keep.
+
+    That is quicker than to empty the tables of the working set, which a transaction that is committed does.
+    """
+    transaction = connection.transaction(isolation="repeatable_read")
+    await transaction.start()
+    try:
+        yield
+    finally:
+        await transaction.rollback()
+
+
+@asynccontextmanager
+async def _answers(
+    connection: Any, views: ViewRunner, works: Sequence[ViewWork], dates: Dates, customer: str | None
+) -> AsyncIterator[asyncio.Task[Any] | None]:
+    """What the views say of a customer, being asked beside whatever is done meanwhile; None where all are looked at."""
+    asked = await billing_views.questions(connection, works, customer) if customer is not None else []
+    if not asked:
+        yield None
+        return
+    snapshot = await billing_views.export_snapshot(connection)
+    answering = asyncio.create_task(billing_views.answers(views, asked, dates, snapshot=snapshot))
+    try:
+        yield answering
+    finally:
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
+
+
+def _view_works(sets: Mapping[str, Schemas]) -> list[ViewWork]:
+    found: list[ViewWork] = []
+    after = 0
+    for schemas in sets.values():
+        found += view_works(schemas, after=after)
+        after += len(work_rows(schemas)[0])
+    return found
+
+
+async def _bills(
+    connection: Any, customers: Sequence[int], usage_day: date
+) -> tuple[dict[Key, Figures], dict[Key, Figures]]:
+    before: dict[Key, Figures] = {}
+    after: dict[Key, Figures] = {}
+    found = {_BOTH: (before, after), _BEFORE: (before,), _AFTER: (after,)}
     for at in range(0, len(customers), CUSTOMERS_PER_RANGE):
         some = customers[at : at + CUSTOMERS_PER_RANGE]
         lines = await store.compute_lines(connection, customers=some, rows_per_part=ROWS_PER_PART, usage_day=usage_day)
         for part in lines.parts:
             for row in json.loads(f"[{part.rows}]"):
-                figures = found.setdefault((row[_CUSTOMER], row[_CURRENCY]), Figures())
-                figures.lines += 1
-                figures.total += Decimal(row[_TOTAL])
-    return found
+                for bill in found[row[_UNIT][0]]:
+                    figures = bill.setdefault((row[_CUSTOMER], row[_CURRENCY]), Figures())
+                    figures.lines += 1
+                    figures.total += Decimal(row[_TOTAL])
+    return before, after
 
 
 def _sums(bill: dict[Key, Figures]) -> dict[str, Figures]:

@@ -36,12 +36,17 @@ TOPIC = "warehouse.transfers"
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What verifying a frozen batch found: the hash that was announced, and the one its lines give now."""
+    """What verifying a frozen batch found: the hash that was announced, and the one its lines give now.
+
+    Where retention has let go of the lines, ``let_go_at`` says when: the hash is the one that was kept, by which
+    batches are chained.
+    """
 
     ok: bool
     sha256: str
     recomputed: str
     first_difference: str | None
+    let_go_at: datetime | None = None
 
 
 class TransferService:
@@ -244,6 +249,10 @@ async def verify(connection: Any, batch_date: date, revision: int) -> Proof | No
     if known is None or known["sha256"] is None:
         return None
     chunks = await store.recomputed_hashes(connection, batch_date, revision)
+    if not chunks and (let_go_at := await store.let_go_at(connection, batch_date, revision)) is not None:
+        return Proof(
+            ok=True, sha256=known["sha256"], recomputed=known["sha256"], first_difference=None, let_go_at=let_go_at
+        )
     difference = next(
         (
             f"chunk {chunk['sequence']} ({chunk['kind']}, from customer {chunk['first_key']}) was changed"

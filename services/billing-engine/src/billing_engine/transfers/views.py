@@ -117,11 +117,14 @@ class BatchView(BaseModel):
 
 
 class ProofView(BaseModel):
-    """What hashing the frozen lines anew gave."""
+    """What hashing the frozen lines anew gave; where retention has let go of them, when, and the hash that was kept."""
 
-    model_config = _example({"ok": True, "sha256": _SHA, "recomputed": _SHA, "first_difference": None})
+    model_config = _example(
+        {"ok": True, "sha256": _SHA, "recomputed": _SHA, "first_difference": None, "let_go_at": None}
+    )
 
     ok: bool
     sha256: str
     recomputed: str
     first_difference: str | None
+    let_go_at: datetime | None

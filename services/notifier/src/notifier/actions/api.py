@@ -84,12 +84,12 @@ def gate_router(pool: asyncpg.Pool[asyncpg.Record], unit_of_work: UnitOfWorkFact
         response.status_code = 200 if known.decision is not None else 202
         return _view(known)
 
-    @router.get("/{request_id}", responses=problems(404, 422))
+    @router.get("/{request_id:path}", responses=problems(404, 422))
     async def show(request_id: str, _: Viewer) -> RequestView:
         """A request and its decision."""
         return _view(await find(request_id))
 
-    @router.post("/{request_id}/outcome", responses=problems(404, 409))
+    @router.post("/{request_id:path}/outcome", responses=problems(404, 409))
     async def outcome(request_id: str, said: Outcome, who: Emitter) -> RequestView:
         """Say what became of an allowed action, once: performed or failed; saying the same again changes nothing."""
         known = await find(request_id)

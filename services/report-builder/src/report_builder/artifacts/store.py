@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import mmap
 import os
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 from urllib.parse import unquote, urlsplit
@@ -17,6 +19,9 @@ from urllib.parse import unquote, urlsplit
 import obstore
 
 from report_builder.artifacts.model import Artifact, ArtifactConflictError
+
+STORE_ERRORS: Final[tuple[type[Exception], ...]] = (obstore.exceptions.BaseError, OSError)
+"""What reading and removing raise when the store does not do it."""
 
 _BLOCK_BYTES: Final = 1024 * 1024
 _STALE_SECONDS: Final = 24 * 3600
@@ -44,6 +49,14 @@ class ArtifactStore(Protocol):
 
     def read(self, key: str) -> AsyncIterator[bytes]:
         """The artifact's bytes, in blocks."""
+        ...
+
+    async def signed_url(self, key: str, seconds: int) -> str | None:
+        """A URL of the store's own that gives the artifact to whoever has it; None where there are none."""
+        ...
+
+    async def remove_folder(self, folder: str) -> None:
+        """Remove all that is kept in a folder; that it is gone already is as good."""
         ...
 
     def sweep(self) -> None:
@@ -91,6 +104,21 @@ class FolderStore:
             while block := file.read(_BLOCK_BYTES):
                 yield block
 
+    async def signed_url(self, key: str, seconds: int) -> str | None:  # noqa: ARG002 - see ``ArtifactStore``
+        """None: a folder has no URLs that others could use."""
+        return None
+
+    async def remove_folder(self, folder: str) -> None:
+        """Remove the folder and its files."""
+        await asyncio.to_thread(self._remove, self._root / folder)
+
+    def _remove(self, folder: Path) -> None:
+        with suppress(FileNotFoundError):
+            for file in folder.iterdir():
+                file.unlink(missing_ok=True)
+            folder.rmdir()
+            _make_durable(folder.parent)
+
     def sweep(self) -> None:
         """Remove what killed processes left; no render takes as long as a day."""
         oldest = time.time() - _STALE_SECONDS
@@ -105,9 +133,10 @@ class CloudStore:
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
         self._url = url.rstrip("/")
-        client: Any = {name: value for name, value in options.items() if name in _CLIENT_OPTIONS}
+        self.client_options = {name: value for name, value in options.items() if name in _CLIENT_OPTIONS}
+        client: Any = self.client_options or None
         rest = {name: value for name, value in options.items() if name not in _CLIENT_OPTIONS}
-        self._store: Any = obstore.store.from_url(url, client_options=client or None, **rest)
+        self._store: Any = obstore.store.from_url(url, client_options=client, **rest)
 
     def staging(self) -> Path:
         """The machine's folder for temporary files."""
@@ -133,6 +162,17 @@ class CloudStore:
         answer = await obstore.get_async(self._store, key)
         async for block in answer.stream(min_chunk_size=_BLOCK_BYTES):
             yield bytes(block)
+
+    async def signed_url(self, key: str, seconds: int) -> str | None:
+        """The bucket's own signed URL; None for a store in memory."""
+        if isinstance(self._store, obstore.store.MemoryStore):
+            return None
+        return await obstore.sign_async(self._store, "GET", key, timedelta(seconds=seconds))
+
+    async def remove_folder(self, folder: str) -> None:
+        """Remove the objects below the folder's name."""
+        async for found in obstore.list(self._store, prefix=f"{folder}/"):
+            await obstore.delete_async(self._store, [one["path"] for one in found])
 
     def sweep(self) -> None:
         """The machine cleans its folder for temporary files itself."""

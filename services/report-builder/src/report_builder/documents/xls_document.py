@@ -1,31 +1,40 @@
-"""The customer detail as a true BIFF8 .xls, streamed: 65,536 rows a sheet, then the next."""
+"""Reports as a true BIFF8 .xls, streamed: 65,536 rows a sheet, then the next."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import date
 from typing import BinaryIO, Final
 
-from tallyport.money import MINOR_DIGITS, plain
+from tallyport.money import plain
 
 from report_builder.documents import biff8
 from report_builder.documents.compound_file import CompoundFile
-from report_builder.documents.model import BatchFacts, Document, DocumentError, Rendered, Sums
-from report_builder.documents.sheets import Sheet, cover, fits, money_format, serial, sheets
+from report_builder.documents.model import Document, DocumentError, Rendered, Sums, Table
+from report_builder.documents.sheets import (
+    COUNTS,
+    COVER_WIDTHS,
+    Amount,
+    Fact,
+    RowShape,
+    Sheet,
+    cell_formats,
+    cover,
+    fact_pages,
+    fits,
+    money_index,
+    pages,
+    serial,
+)
 from report_builder.documents.text import is_odd, odd_row, unescape, visible
+from report_builder.documents.words import Words
 
 ROWS_PER_SHEET: Final = 65_535  # and the header
 
 _NORMAL: Final = 15
 _BOLD: Final = 16
-_DATE: Final = 17
-_QUANTITY: Final = 18
-_MONEY: Final = 19
-_DIGITS: Final = tuple(sorted({2, *MINOR_DIGITS.values()}))
-_EXAMPLES: Final = {digits: code for code, digits in (*MINOR_DIGITS.items(), ("EUR", 2))}
-_FORMATS: Final = ("yyyy-mm-dd", "0.##########", *(money_format(_EXAMPLES[digits]) for digits in _DIGITS))
-_MONEY_STYLES: Final = {code: _MONEY + _DIGITS.index(digits) for code, digits in MINOR_DIGITS.items()}
-_TWO_DIGITS: Final = _MONEY + _DIGITS.index(2)
+_FORMATS: Final = 17
 _LONGEST: Final = biff8.MAX_TEXT_UNITS // 2
 _CACHED_NUMBERS: Final = 50_000
 
@@ -34,66 +43,80 @@ class XlsDocument:
     """Writes cell records one after the other; only the sheets' places are filled in afterwards."""
 
     copy_format = "text"
+    with_totals = True
 
     def __init__(self, file: BinaryIO, document: Document, rows_per_sheet: int = ROWS_PER_SHEET) -> None:
         self._document = document
-        self._sums = Sums()
+        self._words = Words(document.language)
+        self._marked = _FORMATS + len(cell_formats(self._words))
+        self._sums = Sums(document.table)
         self._rows = 0
         self._replaced = 0
         self._numbers: dict[str, bytes] = {}
         self._stream = CompoundFile(file, "Workbook")
-        totals, lines = sheets(document, rows_per_sheet)
-        facts = list(cover(document))
+        own = pages(document.table, document.rows, rows_per_sheet, self._words)
+        above = document.totals_table
+        totals = pages(above, document.totals_rows, rows_per_sheet, self._words) if above else []
+        self._facts = fact_pages(document, rows_per_sheet, self._words)
         self._entries: list[tuple[int, str]] = []
-        self._write_workbook(["Cover", *(sheet.name for sheet in (*totals, *lines))])
+        self._write_workbook([self._words("sheet.cover"), *(one.name for one in (*totals, *own, *self._facts[0]))])
         self._begun = 0
-        self._write_cover(facts)
+        self._write_cover(list(cover(document, self._words)))
         self._totals = _Pages(self, totals)
-        self._lines = _Pages(self, lines)
-        self._totals_open = True
-        self._date = b""
+        self._own = _Pages(self, own)
+        self._pages = self._totals
+        self._day = b""
+        self._shape = RowShape(document.table, self._words)
 
-    def customer_totals(self, block: str) -> None:
-        """Rows of the sheet of totals."""
-        rows = block.split("\n")
-        rows.pop()
-        for row in rows:
-            customer, name, currency, lines, total = map(unescape, row.split("\t"))
-            self._total_row(customer, name, currency, lines, total)
-
-    def begin_batch(self, batch: BatchFacts) -> None:
-        """The rows that follow are of this date."""
-        self._finish_totals()
-        self._date = biff8.binary64(str(serial(batch.batch_date)))
+    def begin(self, table: Table, day: date | None = None) -> None:
+        """Rows of this table follow."""
+        self._shape = RowShape(table, self._words)
+        self._day = b"" if day is None else biff8.binary64(str(serial(day)))
+        if table is self._document.table and self._pages is self._totals:
+            self._totals.close()
+            self._pages = self._own
 
     def feed(self, block: bytes) -> None:
         """Write whole rows."""
         rows = block.split(b"\n")
         rows.pop()
         odd = is_odd(block) or max(map(len, rows)) > _LONGEST
-        totals: defaultdict[bytes, list[bytes]] = defaultdict(list)
-        label = biff8.label
+        shape, own = self._shape, self._pages is self._own
+        columns = _columns(shape)
+        figures: defaultdict[bytes, list[tuple[bytes, ...]]] = defaultdict(list)
         for row in rows:
+            if own:
+                split = row.split(b"\t")
+                figures[split[shape.currency]].append(self._sums.pick(split))
             fields = row.decode().split("\t")
             if odd and (odd_row(row) or len(row) > _LONGEST):
                 fields = [self._clean(unescape(field)) for field in fields]
-            number = self._lines.next_row()
-            quantity, price, total, currency = fields[10:14]
-            totals[currency.encode()].append(total.encode())
-            cells = [biff8.number(number, 0, _DATE, self._date)]
-            cells += [
-                label(number, column, _NORMAL, field) for column, field in enumerate(fields[:10], start=1) if field
-            ]
-            cells.append(self._number(number, 11, _QUANTITY, quantity))
-            if price:
-                cells.append(self._number(number, 12, _QUANTITY, price))
-            cells.append(self._number(number, 13, _MONEY_STYLES.get(currency, _TWO_DIGITS), total))
-            cells += [
-                label(number, column, _NORMAL, field) for column, field in enumerate(fields[13:], start=14) if field
-            ]
-            self._stream.write(b"".join(cells))
-        self._sums.take(totals)
-        self._rows += len(rows)
+            self._stream.write(self._row(fields, *columns))
+        if own:
+            self._sums.take(figures)
+            self._rows += len(rows)
+
+    def _row(self, fields: list[str], texts: list[int], numbers: list[tuple[int, int | None]]) -> bytes:
+        shape, first, label = self._shape, self._shape.first, biff8.label
+        number, style = self._pages.next_row(), _NORMAL
+        cells = [biff8.number(number, 0, _FORMATS, self._day)] if first else []
+        if shape.remarks:
+            special = fields[shape.flags] or (shape.kind >= 0 and fields[shape.kind] != "line")
+            fields.append(shape.remark(fields) if special else "")
+            style = self._marked if special else _NORMAL
+        if shape.outline:
+            depth = shape.depth(fields)
+            cells.append(biff8.row(number, len(fields), depth))
+            style = _NORMAL if depth else _BOLD
+        cells += [label(number, column + first, style, fields[column]) for column in texts if fields[column]]
+        for column, its in numbers:
+            if field := fields[column]:
+                its_style = money_index(fields[shape.currency]) if its is None else its
+                cells.append(self._number(number, column + first, _FORMATS + its_style, field))
+        for column in shape.dates:
+            if field := fields[column]:
+                cells.append(self._number(number, column + first, _FORMATS, str(serial(date.fromisoformat(field)))))
+        return b"".join(cells)
 
     def close(self) -> Rendered:
         """Finish the file.
@@ -102,16 +125,20 @@ class XlsDocument:
             DocumentError: the rows do not add up, or the file would be larger than the format allows.
         """
         self._sums.check(self._document.totals)
-        self._finish_totals()
-        self._lines.close()
+        if self._pages is self._totals:
+            self._totals.close()
+        self._own.close()
+        self._write_facts()
         self._stream.close()
         return Rendered(self._rows, self._replaced)
 
-    def begin_sheet(self, rows: int, widths: tuple[int, ...], *, frozen_rows: int) -> None:
+    def begin_sheet(self, rows: int, widths: tuple[int, ...], *, frozen_rows: int, outlined: int = 0) -> None:
         """Begin the next sheet and tell the workbook where."""
         place, name = self._entries[self._begun]
         self._stream.overwrite(place, biff8.sheet_entry(name, self._stream.tell()))
-        self._stream.write(biff8.begin_sheet(rows, widths, first=self._begun == 0, frozen_rows=frozen_rows))
+        self._stream.write(
+            biff8.begin_sheet(rows, widths, first=self._begun == 0, frozen_rows=frozen_rows, outlined=outlined)
+        )
         self._begun += 1
 
     def write(self, data: bytes) -> None:
@@ -119,40 +146,38 @@ class XlsDocument:
         self._stream.write(data)
 
     def _write_workbook(self, names: list[str]) -> None:
-        self._stream.write(biff8.begin_workbook() + biff8.styles(_FORMATS))
+        self._stream.write(biff8.begin_workbook() + biff8.styles(cell_formats(self._words)))
         for name in names:
             self._entries.append((self._stream.tell(), name))
             self._stream.write(biff8.sheet_entry(name))
+        self._stream.write(biff8.print_titles(len(names), range(1, len(names))))
         self._stream.write(biff8.end())
 
-    def _write_cover(self, facts: list[tuple[str, str | date]]) -> None:
-        self.begin_sheet(len(facts), (24, 100), frozen_rows=0)
+    def _write_cover(self, facts: list[Fact]) -> None:
+        self.begin_sheet(len(facts), COVER_WIDTHS, frozen_rows=0)
         for row, (name, value) in enumerate(facts):
             self._stream.write(biff8.label(row, 0, _BOLD, self._clean(name)))
-            if isinstance(value, str):
-                self._stream.write(biff8.label(row, 1, _NORMAL, self._clean(value)))
+            if isinstance(value, date):
+                cell = self._number(row, 1, _FORMATS, str(serial(value)))
+            elif isinstance(value, int):
+                cell = self._number(row, 1, _FORMATS + COUNTS, str(value))
+            elif isinstance(value, Amount):
+                cell = self._number(row, 1, _FORMATS + money_index(value.currency), plain(value.value))
             else:
-                self._stream.write(biff8.number(row, 1, _DATE, biff8.binary64(str(serial(value)))))
+                cell = biff8.label(row, 1, _NORMAL, self._clean(value)) if value else b""
+            self._stream.write(cell)
         self._stream.write(biff8.end())
 
-    def _finish_totals(self) -> None:
-        """The document's totals below the customers'."""
-        if self._totals_open:
-            self._totals_open = False
-            for total in self._document.totals:
-                self._total_row("All customers", "", total.currency, str(total.lines), plain(total.amount))
-            self._totals.close()
-
-    def _total_row(self, customer: str, name: str, currency: str, lines: str, total: str) -> None:
-        row = self._totals.next_row()
-        cells = [
-            biff8.label(row, column, _NORMAL, self._clean(text))
-            for column, text in enumerate((customer, name, currency))
-            if text
-        ]
-        cells.append(self._number(row, 3, _NORMAL, lines))
-        cells.append(self._number(row, 4, _MONEY_STYLES.get(currency, _TWO_DIGITS), total))
-        self._stream.write(b"".join(cells))
+    def _write_facts(self) -> None:
+        sheets, rows = self._facts
+        pages = _Pages(self, sheets)
+        for day, *texts in rows:
+            number = pages.next_row()
+            if day:
+                self._stream.write(self._number(number, 0, _FORMATS, str(serial(day))))
+            for column, text in enumerate(texts, start=1):
+                self._stream.write(biff8.label(number, column, _NORMAL, self._clean(str(text))))
+        pages.close()
 
     def _number(self, row: int, column: int, style: int, text: str) -> bytes:
         # A number with more digits than a cell keeps is written as text: exact rather than summable.
@@ -172,11 +197,22 @@ class XlsDocument:
         return text[:_LONGEST]
 
 
+def _columns(shape: RowShape) -> tuple[list[int], list[tuple[int, int | None]]]:
+    """Which columns are text, and which are numbers, each with its format; None is the row's currency's."""
+    kinds = [column.kind for column in shape.table.columns]
+    texts = [index for index, kind in enumerate(kinds) if kind == "text"]
+    if shape.remarks:
+        texts.append(len(kinds))
+    formats: dict[str, int | None] = {"quantity": 1, "count": COUNTS, "money": None}
+    return texts, [(index, formats[kind]) for index, kind in enumerate(kinds) if kind in formats]
+
+
 class _Pages:
     """Rows over as many sheets as they need."""
 
-    def __init__(self, document: XlsDocument, sheets: list[Sheet]) -> None:
+    def __init__(self, document: XlsDocument, sheets: Sequence[Sheet]) -> None:
         self._document = document
+        self._any = bool(sheets)
         self._sheets = iter(sheets)
         self._row = 0
         self._last = 0
@@ -191,6 +227,8 @@ class _Pages:
 
     def close(self) -> None:
         """Finish the sheet that is open; sheets that got no row are written with their header."""
+        if not self._any:
+            return
         if not self._open:
             self._next_sheet()
         self._document.write(biff8.end())
@@ -201,7 +239,7 @@ class _Pages:
         sheet = next(self._sheets, None)
         if sheet is None:
             raise DocumentError("there are more rows than were announced")
-        self._document.begin_sheet(sheet.rows + 1, sheet.widths, frozen_rows=1)
+        self._document.begin_sheet(sheet.rows + 1, sheet.widths, frozen_rows=1, outlined=sheet.outlined)
         for column, name in enumerate(sheet.columns):
             self._document.write(biff8.label(0, column, _BOLD, name))
         self._open = True

@@ -1,22 +1,20 @@
-"""The customer detail as .xlsx: XlsxWriter makes the workbook, its sheets of rows are filled from templates."""
+"""Reports as .xlsx: XlsxWriter makes the workbook, its sheets of rows are filled from templates."""
 
 from __future__ import annotations
 
 import html
-import io
 import re
-import zipfile
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import date
 from typing import BinaryIO, Final
 
-import xlsxwriter
-from tallyport.money import MINOR_DIGITS, plain
-
-from report_builder.documents.model import BatchFacts, Document, DocumentError, Rendered, Sums
-from report_builder.documents.sheets import MAX_DIGITS, Sheet, cover, fits, money_format, serial, sheets
+from report_builder.documents.model import Document, DocumentError, Rendered, Sums, Table
+from report_builder.documents.sheets import MAX_DIGITS, RowShape, Sheet, fact_pages, fits, pages, serial
 from report_builder.documents.text import is_odd, odd_row, unescape, visible
+from report_builder.documents.words import Words
+from report_builder.documents.xlsx_workbook import BOLD, FORMATS, marked, skeleton
 from report_builder.documents.zip_parts import PartWriter, ZipParts
 
 ROWS_PER_SHEET: Final = 1_048_575  # and the header
@@ -25,58 +23,58 @@ _LARGE_ROWS: Final = 20_000  # more rows than this may, with the longest texts, 
 
 # Excel reads _x0041_ as the character 0x41; so the underscore of text that looks like it is written that way itself.
 _LOOKS_ESCAPED: Final = re.compile(rb"_(?=x[0-9A-Fa-f]{4}_)")
-_TEXT_START: Final = b'<c t="inlineStr"><is><t>'
-_TEXT_END: Final = b"</t></is></c>"
-_TEXT_BETWEEN: Final = _TEXT_END + _TEXT_START
-_TEXT: Final = _TEXT_START + b"%b" + _TEXT_END
-_EMPTY_TEXT: Final = _TEXT_START + _TEXT_END
-_EMPTY: Final = b"<c/>"
-_DIGITS: Final = tuple(sorted({2, *MINOR_DIGITS.values()}))
+# Takes a field and writes nothing of it.
+_EMPTY: Final = b"<c/>%.0b"
 _RETURN: Final = "\r"
 _SHEET_DATA_END: Final = "</sheetData>"
 _DIMENSION: Final = re.compile(r'<dimension ref="[^"]*"/>')
-# XlsxWriter numbers styles in the order of their first use; the cover uses them in this order.
-_DATE_STYLE: Final = 2
-_QUANTITY_STYLE: Final = 3
-_MONEY_STYLES: Final = 4
-_NO_TIME: Final = datetime(1980, 1, 1, tzinfo=UTC)
+_PLAIN_ROWS: Final = '<sheetFormatPr defaultRowHeight="15"'
+_LINE: Final = b"line"
 
 
 class XlsxDocument:
     """Pours rows into the sheets of a ready workbook.
 
-    Strings are inline strings, so nothing is ever a formula and no table of strings grows in memory.
+    Strings are inline strings, so nothing is ever a formula and no table of strings grows in memory. A row's template
+    is made once for each currency and each set of columns that are empty; filling it is most of the work.
     """
 
     copy_format = "text"
+    with_totals = True
 
     def __init__(self, file: BinaryIO, document: Document, rows_per_sheet: int = ROWS_PER_SHEET) -> None:
         self._document = document
-        self._sums = Sums()
+        self._words = Words(document.language)
+        self._marked = marked(self._words)
+        self._sums = Sums(document.table)
         self._rows = 0
         self._replaced = 0
         self._parts = ZipParts(file)
-        totals, lines = sheets(document, rows_per_sheet)
-        self._templates: dict[bytes, bytes] = {}
-        skeleton = self._skeleton([*totals, *lines])
-        self._totals = _Pages(self._parts, skeleton, first=2, sheets=totals)
-        self._lines = _Pages(self._parts, skeleton, first=2 + len(totals), sheets=lines)
-        for name, content in skeleton.items():
-            if not self._totals.owns(name) and not self._lines.owns(name):
-                self._parts.add(name, content)
-        self._totals_open = True
-        self._row_start = b""
+        own = pages(document.table, document.rows, rows_per_sheet, self._words)
+        above = document.totals_table
+        totals = pages(above, document.totals_rows, rows_per_sheet, self._words) if above else []
+        facts = fact_pages(document, rows_per_sheet, self._words)
+        content = skeleton(document, self._words, [*totals, *own], facts, self._shown)
+        first = 3 if document.charts else 2
+        self._own = _Pages(self._parts, content, first=first + len(totals), sheets=own)
+        self._totals = _Pages(self._parts, content, first=first, sheets=totals)
+        for name, part in content.items():
+            if not self._totals.owns(name) and not self._own.owns(name):
+                self._parts.add(name, part)
+        self._pages = self._totals
+        self._day = b""
+        self._templates: dict[tuple[bytes, bytes], bytes] = {}
+        self._shape = RowShape(document.table, self._words)
 
-    def customer_totals(self, block: str) -> None:
-        """Rows of the sheet of totals."""
-        rows = block.split("\n")
-        rows.pop()
-        self._totals.write([self._total_row(*map(unescape, row.split("\t"))) for row in rows])
-
-    def begin_batch(self, batch: BatchFacts) -> None:
-        """The rows that follow are of this date."""
-        self._finish_totals()
-        self._row_start = f'<row><c s="{_DATE_STYLE}"><v>{serial(batch.batch_date)}</v></c>'.encode()
+    def begin(self, table: Table, day: date | None = None) -> None:
+        """Rows of this table follow."""
+        self._shape = RowShape(table, self._words)
+        self._templates.clear()
+        self._day = b"" if day is None else b'<c s="%d"><v>%d</v></c>' % (FORMATS, serial(day))
+        if table is self._document.table and self._pages is self._totals:
+            # A zip file has one part open at a time.
+            self._totals.close()
+            self._pages = self._own
 
     def feed(self, block: bytes) -> None:
         """Write whole rows."""
@@ -84,28 +82,33 @@ class XlsxDocument:
         rows.pop()
         odd = is_odd(block) or max(map(len, rows)) > MAX_CELL_CHARACTERS
         cells: list[bytes] = []
-        totals: defaultdict[bytes, list[bytes]] = defaultdict(list)
-        start = self._row_start
+        shape, templates = self._shape, self._templates
+        currency, remarks, numbers, dates = shape.currency, shape.remarks, shape.numbers, shape.dates
+        own = self._pages is self._own
+        figures: defaultdict[bytes, list[tuple[bytes, ...]]] = defaultdict(list)
         for row in rows:
-            texts, quantity, price, total, currency, kind, flags = row.rsplit(b"\t", 6)
+            fields = row.split(b"\t")
+            if own:
+                figures[fields[currency]].append(self._sums.pick(fields))
             if odd and (odd_row(row) or len(row) > MAX_CELL_CHARACTERS):
-                texts = b"".join([self._cell(unescape(field.decode())) for field in texts.split(b"\t")])
-                flags = self._cell(unescape(flags.decode()))
-            else:
-                texts = _TEXT_START + texts.replace(b"\t", _TEXT_BETWEEN) + _TEXT_END
-                if _EMPTY_TEXT in texts:
-                    texts = texts.replace(_EMPTY_TEXT, _EMPTY)
-                flags = _TEXT % flags if flags else _EMPTY
-            totals[currency].append(total)
-            if price and len(quantity) <= MAX_DIGITS and len(price) <= MAX_DIGITS and len(total) <= MAX_DIGITS:
-                template = self._templates.get(currency) or self._template(currency)
-                cells.append(template % (start, texts, quantity, price, total, kind, flags))
-            else:
-                numbers = self._numbers(quantity, price, total, currency)
-                cells.append(b"".join((start, texts, numbers, _TEXT % currency, _TEXT % kind, flags, b"</row>")))
-        self._sums.take(totals)
-        self._rows += len(rows)
-        self._lines.write(cells)
+                cells.append(self._slow_row([unescape(field.decode()) for field in fields]))
+                continue
+            if remarks:
+                special = fields[shape.flags] or (shape.kind >= 0 and fields[shape.kind] != _LINE)
+                fields.append(shape.remark([field.decode() for field in fields]).encode() if special else b"")
+            if max(map(len, numbers(fields))) > MAX_DIGITS:
+                cells.append(self._slow_row([field.decode() for field in fields]))
+                continue
+            for index in dates:
+                if fields[index]:
+                    fields[index] = b"%d" % serial(date.fromisoformat(fields[index].decode()))
+            key = fields[currency], bytes(map(bool, fields))
+            template = templates.get(key) or self._template(key, fields)
+            cells.append(template % tuple(fields))
+        if own:
+            self._sums.take(figures)
+            self._rows += len(rows)
+        self._pages.write(cells)
 
     def close(self) -> Rendered:
         """Finish the file.
@@ -114,35 +117,65 @@ class XlsxDocument:
             DocumentError: the rows do not add up.
         """
         self._sums.check(self._document.totals)
-        self._finish_totals()
-        self._lines.close()
+        if self._pages is self._totals:
+            self._totals.close()
+        self._own.close()
         self._parts.close()
         return Rendered(self._rows, self._replaced)
 
-    def _finish_totals(self) -> None:
-        """The document's totals below the customers'; a zip file has one part open at a time, so before any line."""
-        if self._totals_open:
-            self._totals_open = False
-            self._totals.write(
-                [
-                    self._total_row("All customers", "", total.currency, str(total.lines), plain(total.amount))
-                    for total in self._document.totals
-                ]
-            )
-            self._totals.close()
+    def _shown(self, text: str) -> str:
+        """Text of the workbook's own sheets, with what XML forbids replaced visibly."""
+        text, replaced = visible(text)
+        cut = max(0, len(text) - MAX_CELL_CHARACTERS)
+        self._replaced += replaced + cut
+        return text[:MAX_CELL_CHARACTERS]
 
-    def _total_row(self, customer: str, name: str, currency: str, lines: str, total: str) -> bytes:
-        texts = self._text(customer) + self._text(name) + self._text(currency)
-        numbers = self._number(lines, 0) + self._number(total, _money_style(currency))
-        return b"<row>" + texts + numbers + b"</row>"
+    def _row_start(self, fields: Sequence[bytes | str]) -> bytes:
+        depth = self._shape.depth(fields) if self._shape.outline else 0
+        return (b'<row outlineLevel="%d">' % depth if depth else b"<row>") + self._day
 
-    def _text(self, text: str) -> bytes:
-        return self._cell(_with_entities(text.encode()).decode())
+    def _text_style(self, fields: Sequence[bytes | str]) -> int:
+        if self._shape.outline:
+            return 0 if self._shape.depth(fields) else BOLD
+        return self._marked if self._shape.remarks and fields[-1] else 0
 
-    def _cell(self, text: str) -> bytes:
+    def _template(self, key: tuple[bytes, bytes], fields: list[bytes]) -> bytes:
+        """A row in which the same fields are empty, in the same currency."""
+        style = self._text_style(fields)
+        text = b'<c%b t="inlineStr"><is><t>%%b</t></is></c>' % (b' s="%d"' % style if style else b"")
+        cells = [self._row_start(fields)]
+        for index, field in enumerate(fields):
+            number = self._shape.number_format(index, key[0].decode())
+            if not field:
+                cells.append(_EMPTY)
+            elif number is None:
+                cells.append(text)
+            else:
+                cells.append(b'<c s="%d"><v>%%b</v></c>' % (FORMATS + number))
+        template = self._templates[key] = b"".join(cells) + b"</row>"
+        return template
+
+    def _slow_row(self, fields: list[str]) -> bytes:
+        """A row with something odd: a character that has to be replaced, a text or a number that is too long."""
+        shape = self._shape
+        if shape.remarks and len(fields) == len(shape.table.columns):
+            special = fields[shape.flags] or (shape.kind >= 0 and fields[shape.kind] != _LINE.decode())
+            fields.append(shape.remark(fields) if special else "")
+        style = self._text_style(fields)
+        cells = [self._row_start(fields)]
+        for index, field in enumerate(fields):
+            number = shape.number_format(index, fields[shape.currency])
+            if number is None or not field:
+                cells.append(self._cell(field, style))
+            else:
+                value = str(serial(date.fromisoformat(field))) if index in shape.dates else field
+                cells.append(_number(value, FORMATS + number))
+        return b"".join(cells) + b"</row>"
+
+    def _cell(self, text: str, style: int) -> bytes:
         """A cell of text whose entities are written already."""
         if not text:
-            return _EMPTY
+            return b"<c/>"
         text, replaced = visible(text)
         self._replaced += replaced
         if len(text) > MAX_CELL_CHARACTERS:
@@ -150,76 +183,21 @@ class XlsxDocument:
             self._replaced += max(0, len(readable) - MAX_CELL_CHARACTERS)
             text = _with_entities(readable[:MAX_CELL_CHARACTERS].encode()).decode()
         space = "" if text.strip() == text else ' xml:space="preserve"'
-        return f'<c t="inlineStr"><is><t{space}>{text.replace(_RETURN, "&#13;")}</t></is></c>'.encode()
+        styled = f' s="{style}"' if style else ""
+        return f'<c{styled} t="inlineStr"><is><t{space}>{text.replace(_RETURN, "&#13;")}</t></is></c>'.encode()
 
-    @staticmethod
-    def _number(number: str, style: int) -> bytes:
-        # A number with more digits than a cell keeps is written as text: exact rather than summable.
-        if fits(number):
-            return f'<c s="{style}"><v>{number}</v></c>'.encode()
-        return f'<c s="{style}" t="inlineStr"><is><t>{number}</t></is></c>'.encode()
 
-    def _numbers(self, quantity: bytes, price: bytes, total: bytes, currency: bytes) -> bytes:
-        """The cells of numbers that are not there, or may be too long."""
-        price_cell = self._number(price.decode(), _QUANTITY_STYLE) if price else _EMPTY
-        quantity_cell = self._number(quantity.decode(), _QUANTITY_STYLE)
-        return quantity_cell + price_cell + self._number(total.decode(), _money_style(currency.decode()))
-
-    def _template(self, currency: bytes) -> bytes:
-        """A row of this currency: start, texts, quantity, price, total, kind and the cell of flags."""
-        quantity = b'<c s="%d"><v>%%b</v></c>' % _QUANTITY_STYLE
-        total = b'<c s="%d"><v>%%b</v></c>' % _money_style(currency.decode())
-        shown = (_TEXT % currency).replace(b"%", b"%%")
-        template = b"%b%b" + quantity + quantity + total + shown + _TEXT + b"%b</row>"
-        self._templates[currency] = template
-        return template
-
-    def _skeleton(self, pages: list[Sheet]) -> dict[str, bytes]:
-        """The workbook without its rows: every part's bytes by name."""
-        raw = io.BytesIO()
-        book = xlsxwriter.Workbook(raw, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
-        # After the date and the quantity, one style for each number of digits a currency may have after the point.
-        formats = [book.add_format({"num_format": "yyyy-mm-dd"}), book.add_format({"num_format": "0.##########"})]
-        formats += [
-            book.add_format({"num_format": money_format(code)})
-            for code in (next((c for c, d in MINOR_DIGITS.items() if d == digits), "EUR") for digits in _DIGITS)
-        ]
-        bold = book.add_format({"bold": True})
-        book.set_properties(
-            {"title": "Customer detail", "author": "Tallyport", "created": _NO_TIME.replace(tzinfo=None)}
-        )
-        sheet = book.add_worksheet("Cover")
-        sheet.set_column(0, 0, 24)
-        sheet.set_column(1, 1, 100)
-        for row, (label, value) in enumerate(cover(self._document)):
-            sheet.write_string(row, 0, visible(label)[0], bold)
-            if isinstance(value, str):
-                sheet.write_string(row, 1, visible(value)[0])
-            else:
-                sheet.write_number(row, 1, serial(value), formats[0])
-        for index, style in enumerate(formats):
-            # The label in the first row is the first use of bold, number 1; these cells use the others in their order.
-            sheet.write_blank(index, 3, None, style)
-        for page in pages:
-            sheet = book.add_worksheet(page.name)
-            sheet.freeze_panes(1, 0)
-            for column, (name, width) in enumerate(zip(page.columns, page.widths, strict=True)):
-                sheet.set_column(column, column, width)
-                sheet.write_string(0, column, name, bold)
-            sheet.autofilter(0, 0, page.rows, len(page.columns) - 1)
-        book.close()
-        with zipfile.ZipFile(raw) as parts:
-            return {name: parts.read(name) for name in parts.namelist()}
+def _number(number: str, style: int) -> bytes:
+    # A number with more digits than a cell keeps is written as text: exact rather than summable.
+    if fits(number):
+        return f'<c s="{style}"><v>{number}</v></c>'.encode()
+    return f'<c s="{style}" t="inlineStr"><is><t>{number}</t></is></c>'.encode()
 
 
 def _with_entities(text: bytes) -> bytes:
     """Text, or a whole block of rows, with what XML and Excel would misread written their way."""
     text = text.replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;")
     return _LOOKS_ESCAPED.sub(b"_x005F_", text) if b"_x" in text else text
-
-
-def _money_style(currency: str) -> int:
-    return _MONEY_STYLES + _DIGITS.index(MINOR_DIGITS.get(currency, 2))
 
 
 class _Pages:
@@ -238,6 +216,8 @@ class _Pages:
         last = chr(ord("A") + len(sheet.columns) - 1)
         before, after = xml.split(_SHEET_DATA_END)
         before = _DIMENSION.sub(f'<dimension ref="A1:{last}{sheet.rows + 1}"/>', before)
+        if sheet.outlined:
+            before = before.replace(_PLAIN_ROWS, f'{_PLAIN_ROWS} outlineLevelRow="{sheet.outlined}"')
         return before.encode(), (_SHEET_DATA_END + after).encode()
 
     def owns(self, name: str) -> bool:

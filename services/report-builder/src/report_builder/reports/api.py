@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import date
+from datetime import date, datetime
 from pathlib import PurePosixPath
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import Annotated, Any, Final
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ValidationError
 from tallyport.access.tokens import Principal, Role, require
 from tallyport.contracts.base import Identifier
@@ -20,20 +18,29 @@ from tallyport.correlation import current_correlation
 from tallyport.messaging.unit_of_work import UnitOfWork
 from tallyport.money import plain
 from tallyport.observability.http import ProblemError
+from tallyport.rest.openapi import problems
+from tallyport.rest.paging import After, cursor_of, page, read_cursor
+from tallyport.rest.reasons import Reason
 
-from report_builder.artifacts.service import ArtifactStore
-from report_builder.reports.model import Part, RefusedRequestError, RepeatedRequestError, Report, UnknownReportError
+from report_builder.reports.model import (
+    Asker,
+    FinishedReportError,
+    RefusedRequestError,
+    RepeatedRequestError,
+    Report,
+    UnknownOrganisationError,
+    UnknownReportError,
+)
 from report_builder.reports.service import ReportService
 
-Viewer = Annotated[Principal, Depends(require(Role.VIEWER, Role.CUSTOMER_ADMINISTRATOR, Role.SERVICE, bounded=True))]
-Requester = Annotated[Principal, Depends(require(Role.CUSTOMER_ADMINISTRATOR, Role.SERVICE, bounded=True))]
-
-MEDIA_TYPES = {
-    "csv": "text/csv; charset=utf-8",
-    "xml": "application/xml",
-    "xls": "application/vnd.ms-excel",
-    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-}
+_REQUESTERS: Final = (
+    Role.CUSTOMER_ADMINISTRATOR,
+    Role.RESELLER_ADMINISTRATOR,
+    Role.RESELLER_VIEWER,
+    Role.SERVICE,
+)
+Requester = Annotated[Principal, Depends(require(*_REQUESTERS, bounded=True))]
+Viewer = Annotated[Principal, Depends(require(Role.VIEWER, *_REQUESTERS, bounded=True))]
 
 
 class NewReport(BaseModel):
@@ -77,50 +84,52 @@ def _view(report: Report) -> dict[str, Any]:
         "totals": {currency: plain(amount) for currency, amount in report.totals.items()},
         "completeness": report.completeness,
         "reason": report.reason,
+        "let_go_at": report.let_go_at,
         "requested_at": report.requested_at,
     }
 
 
 async def _find(service: ReportService, report_id: str, who: Principal) -> Report:
     try:
-        report = await service.get(report_id)
+        return await service.get(report_id, who.organisation)
     except UnknownReportError as error:
         raise ProblemError(404, "Unknown report", str(error)) from None
-    # What somebody may not see is for him not there.
-    if who.organisation is not None and report.wanted.organisation != who.organisation:
-        raise ProblemError(404, "Unknown report", f"there is no report {report_id!r}")
-    return report
 
 
 async def _request(service: ReportService, uow: UnitOfWork, body: NewReport, who: Principal) -> str:
-    if who.organisation is not None and body.organisation not in (None, who.organisation):
-        raise ProblemError(403, "Forbidden", f"this token sees the organisation {who.organisation!r} only")
-    organisation = who.organisation or body.organisation
+    organisation = body.organisation or who.organisation
     report_id = body.report_id or str(uuid4())
     try:
         request = ReportRequest(**{**body.model_dump(), "report_id": report_id, "organisation": organisation})
-        await service.request(uow, request, asked_at=uow.now(), correlation_id=current_correlation())
+        await service.request(
+            uow, request, asked_at=uow.now(), asker=asker_of(who), correlation_id=current_correlation()
+        )
     except ValidationError as error:
         raise ProblemError(422, "The request is not valid", str(error.errors()[0]["msg"])) from None
     except RefusedRequestError as error:
         raise ProblemError(422, "The request is not valid", str(error)) from None
+    except UnknownOrganisationError as error:
+        raise ProblemError(404, "Unknown organisation", str(error)) from None
     except RepeatedRequestError as error:
         raise ProblemError(409, "Another report has this id", str(error)) from None
     return report_id
 
 
-def _part(report: Report, number: int) -> Part:
-    if report.state != "ready":
-        raise ProblemError(409, "The report is not ready", report.reason or f"it is {report.state}; try again later")
-    if not 1 <= number <= len(report.parts):
-        raise ProblemError(404, "Unknown part", f"the report has {len(report.parts)} parts, counted from 1")
-    return report.parts[number - 1]
+def asker_of(who: Principal) -> Asker:
+    """Who asks, as reports know it."""
+    return Asker(who.name, who.organisation)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ProblemError(422, "The request is not valid", "after: this is not a cursor of this list") from None
 
 
 def reports_router(
     service: ReportService,
     unit_of_work: Callable[[str], AbstractAsyncContextManager[UnitOfWork]],
-    objects: ArtifactStore,
 ) -> APIRouter:
     """``/v1/reports``."""
     router = APIRouter(prefix="/v1/reports")
@@ -133,28 +142,41 @@ def reports_router(
         return _view(await _find(service, report_id, who))
 
     @router.get("")
-    async def latest(who: Viewer, limit: int = 30) -> list[dict[str, Any]]:
+    async def latest(
+        who: Viewer,
+        request: Request,
+        response: Response,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 30,
+        after: After = None,
+    ) -> list[dict[str, Any]]:
         """The latest reports, newest first."""
-        return [_view(one) for one in await service.latest(min(max(limit, 1), 1000), who.organisation)]
+        place = read_cursor(after, str, str)
+        begun = (_moment(place[0]), place[1]) if place else None
+        found = await service.latest(limit + 1, who.organisation, begun)
+        shown = page(
+            request,
+            response,
+            found,
+            limit,
+            lambda one: cursor_of(one.requested_at.isoformat(), one.wanted.report_id),
+        )
+        return [_view(one) for one in shown]
 
     @router.get("/{report_id}")
     async def one(report_id: str, who: Viewer) -> dict[str, Any]:
         """One report: how far it is, its parts and the batches it was made of."""
         return _view(await _find(service, report_id, who))
 
-    @router.get("/{report_id}/parts/{number}")
-    async def download(report_id: str, number: int, who: Viewer) -> StreamingResponse:
-        """An artifact's bytes; parts are counted from 1."""
-        report = await _find(service, report_id, who)
-        part = _part(report, number)
-        return StreamingResponse(
-            objects.read(part.key),
-            media_type=MEDIA_TYPES[report.wanted.format],
-            headers={
-                "Content-Length": str(part.size),
-                "Content-Disposition": f"attachment; filename*=UTF-8''{quote(PurePosixPath(part.key).name)}",
-                "ETag": f'"{part.sha256}"',
-            },
-        )
+    @router.post("/{report_id}/cancel", responses=problems(404, 409))
+    async def cancel(report_id: str, who: Requester, why: Reason = "") -> dict[str, Any]:
+        """Stop a report that is not finished yet; one that is cancelled stays so."""
+        try:
+            async with unit_of_work("api") as uow:
+                await service.cancel(uow, report_id, asker_of(who), why)
+        except UnknownReportError as error:
+            raise ProblemError(404, "Unknown report", str(error)) from None
+        except FinishedReportError as error:
+            raise ProblemError(409, "The report is finished", str(error)) from None
+        return _view(await _find(service, report_id, who))
 
     return router

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -11,12 +13,32 @@ if TYPE_CHECKING:
     # Reading contracts takes as long as a small report; a rendering process needs none.
     from tallyport.contracts.reports import ReportFormat, ReportRequest
 
-KINDS: Final = ("customer-detail",)
-LANGUAGES: Final = ("en",)
+LANGUAGES: Final = ("de", "en", "es", "fr")
 MAX_DAYS: Final = 400
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
-ReportState = Literal["requested", "rendering", "ready", "failed"]
+ReportState = Literal["requested", "rendering", "ready", "failed", "cancelled"]
+FINISHED: Final = frozenset({"ready", "failed", "cancelled"})
 Facts = dict[str, str | int | list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class KindRule:
+    """What a request for a kind of report must say, and which batches it is made from.
+
+    ``of_organisation``: it is about one organisation, which must be named. ``compares``: it needs the batches of as
+    many days before the period, too.
+    """
+
+    of_organisation: bool = False
+    compares: bool = False
+
+
+KINDS: Final = {
+    "billing-summary": KindRule(compares=True),
+    "customer-detail": KindRule(),
+    "reseller-detail": KindRule(of_organisation=True),
+}
 
 
 class RefusedRequestError(ValueError):
@@ -28,7 +50,23 @@ class RepeatedRequestError(ValueError):
 
 
 class UnknownReportError(LookupError):
-    """There is no such report."""
+    """There is no such report, or the asker may not see it, which is the same to him."""
+
+
+class UnknownOrganisationError(LookupError):
+    """There is no such organisation at or below the asker's."""
+
+
+class FinishedReportError(ValueError):
+    """It is too late to cancel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks. ``organisation`` bounds what he may see: itself and what is below it; None is the provider."""
+
+    name: str
+    organisation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +118,10 @@ class Report:
     reason: str | None
     correlation_id: str | None
     requested_at: datetime
+    asker: Asker
+    visible_to: frozenset[str]
+    let_go_at: datetime | None
+    remarks: Facts
     parts: tuple[Part, ...] = ()
 
 
@@ -105,6 +147,8 @@ def settle(request: ReportRequest, asked_at: datetime) -> Wanted:
         raise RefusedRequestError(f"kind: {request.kind!r} is not one of {', '.join(KINDS)}")
     if request.language not in LANGUAGES:
         raise RefusedRequestError(f"language: {request.language!r} is not one of {', '.join(LANGUAGES)}")
+    if KINDS[request.kind].of_organisation and request.organisation is None:
+        raise RefusedRequestError(f"organisation: a {request.kind} is about one organisation; say which")
     if (to_date - from_date).days >= MAX_DAYS:
         raise RefusedRequestError(f"to_date: a report covers at most {MAX_DAYS} days; ask for several")
     return Wanted(
@@ -116,6 +160,13 @@ def settle(request: ReportRequest, asked_at: datetime) -> Wanted:
         organisation=request.organisation,
         language=request.language,
     )
+
+
+def reach_back(wanted: Wanted) -> date:
+    """The first date whose batch is needed: that of the period, or of the one of the same length just before it."""
+    if not KINDS[wanted.kind].compares:
+        return wanted.from_date
+    return wanted.from_date - (wanted.to_date - wanted.from_date) - timedelta(days=1)
 
 
 def missing_dates(wanted: Wanted, present: set[date]) -> tuple[date, ...]:
@@ -131,3 +182,27 @@ def completeness(missing: tuple[date, ...], batches: dict[date, dict[str, Any]])
         for name, value in sorted(statement.items()):
             facts[f"{day}.{name}"] = value
     return facts
+
+
+def visible_to(chains: Iterable[Sequence[str]]) -> frozenset[str]:
+    """Those at or above a report's organisation in every batch that knows it, given its chain upward in each."""
+    known = [frozenset(chain) for chain in chains if chain]
+    return frozenset.intersection(*known) if known else frozenset()
+
+
+def without_names(facts: Facts) -> Facts:
+    """The statement for readers of one part of the tree: how many, where it would name what may be others'."""
+    found: Facts = {}
+    for name, value in facts.items():
+        fact = name.rpartition(".")[2]
+        if not isinstance(value, list) or _all_dates(value):
+            found[name] = value
+        elif fact == "unreached":
+            found[f"{name}_places"] = len(value)
+        elif fact != "late_not_billed_reasons":
+            found[name] = len(value)
+    return found
+
+
+def _all_dates(values: list[str]) -> bool:
+    return all(_DATE.fullmatch(value) for value in values)

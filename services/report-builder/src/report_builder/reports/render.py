@@ -24,7 +24,8 @@ import asyncpg
 from tallyport.money import plain
 
 from report_builder.artifacts.model import ArtifactConflictError, file_name, folder_of
-from report_builder.artifacts.service import ArtifactStore, open_store, put_with_manifest, staged
+from report_builder.artifacts.service import STORE_ERRORS, ArtifactStore, open_store, put_with_manifest, staged
+from report_builder.documents.csv_document import completeness_csv
 from report_builder.documents.formats import renderer
 from report_builder.documents.model import DocumentError, Rendered
 from report_builder.reports.compose import Composition, compose, pour
@@ -32,6 +33,12 @@ from report_builder.reports.model import Facts, PinnedBatch, Wanted
 
 EXIT_ORPHANED: Final = 75
 _PROGRESS_SECONDS: Final = 0.5
+_AWAY: Final[tuple[type[Exception], ...]] = (
+    *STORE_ERRORS,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,7 @@ async def render(order: Order, store: ArtifactStore, say: Callable[[dict[str, An
         )
         try:
             async with compose(connection, order.wanted, order.batches, order.missing, order.completeness) as composed:
-                progress = Progress(say, composed.document.lines)
+                progress = Progress(say, composed.document.rows)
                 rendered = await pour(
                     connection, composed, renderer(order.wanted.format, file, composed.document), progress.rows
                 )
@@ -114,8 +121,9 @@ async def render(order: Order, store: ArtifactStore, say: Callable[[dict[str, An
 
 def _keep(order: Order, store: ArtifactStore, composed: Composition, rendered: Rendered, path: Path) -> dict[str, Any]:
     wanted = order.wanted
-    totals = {total.currency: plain(total.amount) for total in composed.document.totals}
-    facts: Facts = {**order.completeness, **composed.remarks}
+    # Of a table in which several columns add up, the first is what the report comes to.
+    totals = {total.currency: plain(total.amounts[0]) for total in composed.document.totals}
+    facts: Facts = dict(composed.completeness)
     if rendered.replaced:
         facts["replaced_characters"] = rendered.replaced
     manifest = {
@@ -124,6 +132,7 @@ def _keep(order: Order, store: ArtifactStore, composed: Composition, rendered: R
         "from_date": wanted.from_date.isoformat(),
         "to_date": wanted.to_date.isoformat(),
         "organisation": wanted.organisation,
+        "language": wanted.language,
         "batches": [
             {"batch_date": one.batch_date.isoformat(), "revision": one.revision, "sha256": one.sha256}
             for one in order.batches
@@ -132,13 +141,13 @@ def _keep(order: Order, store: ArtifactStore, composed: Composition, rendered: R
         "totals": totals,
         "completeness": facts,
     }
-    artifact = put_with_manifest(
-        store,
-        folder_of(wanted.kind, wanted.to_date, wanted.report_id),
-        file_name(wanted.kind, wanted.from_date, wanted.to_date, wanted.organisation, wanted.format),
-        path,
-        manifest,
-    )
+    name = file_name(wanted.kind, wanted.from_date, wanted.to_date, wanted.organisation, wanted.format)
+    beside = {}
+    if wanted.format == "csv":
+        # Rows only is what makes a .csv one; what it cannot say of itself stands beside it.
+        beside[f"{name.removesuffix('.csv')}.completeness.csv"] = completeness_csv(composed.document)
+    folder = folder_of(wanted.kind, wanted.to_date, wanted.report_id)
+    artifact = put_with_manifest(store, folder, name, path, manifest, beside)
     return {"parts": [{**asdict(artifact), "rows": rendered.rows}], "totals": totals, "completeness": facts}
 
 
@@ -163,13 +172,9 @@ def main() -> None:
         _say({"done": asyncio.run(render(order, open_store(order.store_url, order.store_options), _say))})
     except (DocumentError, ArtifactConflictError) as error:
         _say({"failed": str(error)})
-    except (
-        OSError,
-        asyncpg.PostgresConnectionError,
-        asyncpg.InterfaceError,
-        asyncpg.OperatorInterventionError,
-    ) as error:
-        _say({"away": f"{type(error).__name__}: {error}"})
+    except _AWAY as error:
+        # An object store's errors go on for a page; the first line says it.
+        _say({"away": f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"})
     # The watching thread still reads standard input, which would hold up an ordinary end.
     sys.stdout.flush()
     os._exit(0)

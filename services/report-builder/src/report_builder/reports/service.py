@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 import structlog
 from tallyport.contracts.reports import BatchRevision, ReportFailed, ReportPart, ReportReady, ReportRequest
 from tallyport.correlation import correlated
+from tallyport.messaging.envelope import new_event_id
 from tallyport.messaging.unit_of_work import UnitOfWork
 from tallyport.money import parse_decimal
 
 from report_builder.reports import store
 from report_builder.reports.model import (
+    FINISHED,
+    Asker,
+    Facts,
+    FinishedReportError,
     Outcome,
     Part,
     PinnedBatch,
     RefusedRequestError,
     RepeatedRequestError,
     Report,
+    UnknownOrganisationError,
     UnknownReportError,
     Wanted,
     completeness,
     missing_dates,
+    reach_back,
     settle,
+    visible_to,
+    without_names,
 )
 from report_builder.warehouse import reading
+from report_builder.warehouse.model import BatchKey
+from report_builder.webhooks.service import Webhooks
 
 log = structlog.get_logger()
 
@@ -42,46 +53,87 @@ class ReportService:
     """The use cases around a report, each in one transaction."""
 
     def __init__(
-        self, pool: asyncpg.Pool[asyncpg.Record], units_of_work: UnitsOfWork, on_request: Callable[[], None]
+        self,
+        pool: asyncpg.Pool[asyncpg.Record],
+        units_of_work: UnitsOfWork,
+        on_request: Callable[[], None],
+        webhooks: Webhooks,
     ) -> None:
         self._pool = pool
+        self._webhooks = webhooks
         self._units_of_work = units_of_work
         self._on_request = on_request
 
     async def request(
-        self, uow: UnitOfWork, request: ReportRequest, *, asked_at: datetime, correlation_id: str | None = None
+        self,
+        uow: UnitOfWork,
+        request: ReportRequest,
+        *,
+        asked_at: datetime,
+        asker: Asker,
+        correlation_id: str | None = None,
+        remarks: Facts | None = None,
     ) -> Wanted:
-        """Note a request; asking for the same again changes nothing.
+        """Note a request; asking for the same again changes nothing. ``remarks`` go into its completeness statement.
 
         Raises:
             RefusedRequestError: it can never be fulfilled; nothing is noted.
             RepeatedRequestError: something else was asked for under this id.
+            UnknownOrganisationError: the asker sees no such organisation.
         """
-        wanted = settle(request, asked_at)
-        if await store.insert(uow.connection, wanted, at=asked_at, correlation_id=correlation_id):
+        wanted = await self.see_whether(uow, request, asked_at=asked_at, asker=asker)
+        if await store.insert(
+            uow.connection, wanted, asker=asker, at=asked_at, correlation_id=correlation_id, remarks=remarks or {}
+        ):
             uow.after_commit(self._on_request)
             return wanted
         known = await store.get(uow.connection, wanted.report_id)
-        if known is None or not _same(request, known.wanted):
+        if known is None or known.asker.organisation != asker.organisation or not _same(request, known.wanted):
             raise RepeatedRequestError(f"report {wanted.report_id!r} was asked for before with other properties")
         return known.wanted
 
-    async def get(self, report_id: str) -> Report:
-        """One report.
+    async def see_whether(self, uow: UnitOfWork, request: ReportRequest, *, asked_at: datetime, asker: Asker) -> Wanted:
+        """The request with its dates settled, if it can be fulfilled; nothing is noted.
+
+        Raises:
+            RefusedRequestError: it never can be.
+            UnknownOrganisationError: the asker sees no such organisation.
+        """
+        wanted = settle(request, asked_at)
+        await _see_scope(uow.connection, wanted, asker)
+        return wanted
+
+    async def get(self, report_id: str, organisation: str | None = None) -> Report:
+        """One report, if ``organisation`` may see it; None may see all.
 
         Raises:
             UnknownReportError: there is none.
         """
         async with self._pool.acquire() as connection:
             report = await store.get(connection, report_id)  # type: ignore[arg-type]  # a pool's proxy is a connection
-        if report is None:
-            raise UnknownReportError(f"there is no report {report_id!r}")
-        return report
+        return _seen(report, report_id, organisation)
 
-    async def latest(self, limit: int, organisation: str | None) -> list[Report]:
-        """The latest reports, of one organisation's own or of all."""
+    async def latest(
+        self, limit: int, organisation: str | None, after: tuple[datetime, str] | None = None
+    ) -> list[Report]:
+        """The latest reports, newest first: those that ``organisation`` may see, or all; going on ``after`` one."""
         async with self._pool.acquire() as connection:
-            return await store.latest(connection, limit, organisation)  # type: ignore[arg-type]
+            return await store.latest(connection, limit, organisation, after)  # type: ignore[arg-type]
+
+    async def cancel(self, uow: UnitOfWork, report_id: str, asker: Asker, why: str = "") -> None:
+        """Stop a report that is not finished; one that is cancelled stays so.
+
+        Raises:
+            UnknownReportError: the asker sees none under this id.
+            FinishedReportError: it is ready, or has failed.
+        """
+        report = _seen(await store.lock(uow.connection, report_id), report_id, asker.organisation)
+        if report.state == "cancelled":
+            return
+        if report.state in FINISHED:
+            raise FinishedReportError(f"report {report_id!r} is {report.state} already")
+        reason = f"cancelled by {asker.name}" + (f": {why}" if why else "")
+        await self._end(uow, report, "cancelled", reason=reason, facts=report.completeness)
 
     async def begin(self, report_id: str) -> Report | None:
         """Fix what the report is made from and count the attempt.
@@ -90,46 +142,62 @@ class ReportService:
         """
         async with self._units_of_work("reports") as uow:
             report = await store.lock(uow.connection, report_id)
-            if report is None or report.state in ("ready", "failed"):
+            if report is None or report.state in FINISHED:
                 return None
             if not report.batches:
                 report = await self._pin(uow, report)
                 if report is None:
                     return None
             else:
-                await store.begin_rendering(uow.connection, report_id, report.batches, report.missing, {})
+                await store.begin_rendering(
+                    uow.connection, report_id, batches=report.batches, missing=report.missing, facts={}, visible_to=()
+                )
             return await store.get(uow.connection, report_id)
 
     async def _pin(self, uow: UnitOfWork, report: Report) -> Report | None:
         wanted = report.wanted
-        batches = await reading.current_batches(uow.connection, wanted.from_date, wanted.to_date)
+        batches = await reading.current_batches(uow.connection, reach_back(wanted), wanted.to_date)
+        keys = [(batch.batch_date, batch.revision) for batch in batches]
+        chains: dict[BatchKey, list[str]] = {}
+        outside: set[date] = set()
+        if wanted.organisation is not None:
+            chains = await reading.chains_upward(uow.connection, keys, wanted.organisation)
+            outside = {key[0] for key in keys if not _in_scope(report.asker, chains.get(key, ()))}
         missing = missing_dates(wanted, {batch.batch_date for batch in batches})
-        facts = completeness(missing, {batch.batch_date: dict(batch.completeness) for batch in batches})
-        if not batches:
-            period = str(wanted.from_date)
-            if wanted.to_date != wanted.from_date:
-                period += f" to {wanted.to_date}"
-            await self._fail(
-                uow,
-                report,
-                f"no batch of {period} is in the warehouse; run the transfer (tallyport transfer execute --date "
-                f"{wanted.to_date}), then ask for the report again",
-                facts,
-            )
+        batches = [batch for batch in batches if batch.batch_date not in outside]
+        said = {one.batch_date: dict(one.completeness) for one in batches}
+        period = {day: statement for day, statement in said.items() if day >= wanted.from_date}
+        # How many dates there are is said of the period; what was not whole, of the dates it is compared with, too.
+        facts = {**completeness((), said), **completeness(missing, period)}
+        if any(len(chain) > 1 for chain in chains.values()):
+            facts = without_names(facts)
+        if outside:
+            facts["dates_out_of_scope"] = sorted(map(str, outside))
+        facts.update(report.remarks)
+        if not period:
+            await self._end(uow, report, "failed", reason=_why_nothing(wanted, outside), facts=facts)
             return None
-        pinned = [PinnedBatch(batch.batch_date, batch.revision, batch.sha256 or "") for batch in batches]
-        await store.begin_rendering(uow.connection, wanted.report_id, pinned, missing, facts)
+        await store.begin_rendering(
+            uow.connection,
+            wanted.report_id,
+            batches=[PinnedBatch(batch.batch_date, batch.revision, batch.sha256 or "") for batch in batches],
+            missing=missing,
+            facts=facts,
+            visible_to=visible_to(chains.get((batch.batch_date, batch.revision), ()) for batch in batches)
+            | report.visible_to,
+        )
         return report
 
-    async def progress(self, report_id: str, rows_done: int, rows_total: int) -> None:
-        """Note how far a render is."""
+    async def progress(self, report_id: str, rows_done: int, rows_total: int) -> bool:
+        """Note how far a render is; false when it is not wanted any more."""
         async with self._pool.acquire() as connection:
-            await store.progress(connection, report_id, rows_done, rows_total)  # type: ignore[arg-type]
+            return await store.progress(connection, report_id, rows_done, rows_total)  # type: ignore[arg-type]
 
-    async def forgive(self, report_id: str) -> None:
-        """An attempt ended because something was away: it does not count."""
+    async def forgive(self, report_id: str, away: str | None = None) -> None:
+        """An attempt ended because the service stops, or something is ``away``: it does not count."""
+        reason = f"waits, because something is away: {away}" if away else None
         async with self._pool.acquire() as connection:
-            await store.forgive_attempt(connection, report_id)  # type: ignore[arg-type]
+            await store.forgive_attempt(connection, report_id, reason)  # type: ignore[arg-type]
 
     async def ready(self, report_id: str, outcome: Outcome) -> None:
         """The artifacts are in object storage: note it and say so, in one transaction."""
@@ -158,7 +226,10 @@ class ReportService:
                 ],
                 completeness=outcome.completeness,
             )
-            uow.publish(READY_TOPIC, key=report_id, data=event, correlation_id=report.correlation_id)
+            event_id = new_event_id()
+            uow.publish(READY_TOPIC, key=report_id, data=event, event_id=event_id, correlation_id=report.correlation_id)
+            said = event.model_dump(mode="json")
+            await self._webhooks.tell(uow, "report.ready", event_id, said, report.visible_to)
         with correlated(report.correlation_id):
             log.info("report_ready", report_id=report_id, rows=sum(part.rows for part in outcome.parts))
 
@@ -167,15 +238,19 @@ class ReportService:
         async with self._units_of_work("reports") as uow:
             report = await store.lock(uow.connection, report_id)
             if report is not None and report.state == "rendering":
-                await self._fail(uow, report, reason, report.completeness)
+                await self._end(uow, report, "failed", reason=reason, facts=report.completeness)
 
-    async def _fail(self, uow: UnitOfWork, report: Report, reason: str, facts: dict[str, Any]) -> None:
+    async def _end(
+        self, uow: UnitOfWork, report: Report, state: Literal["failed", "cancelled"], *, reason: str, facts: Facts
+    ) -> None:
         report_id = report.wanted.report_id
-        await store.finish_failed(uow.connection, report_id, reason, facts, uow.now())
+        await store.finish_without(uow.connection, report_id, state, reason=reason, facts=facts, at=uow.now())
         event = ReportFailed(report_id=report_id, kind=report.wanted.kind, reason=reason, failed_at=uow.now())
-        uow.publish(FAILED_TOPIC, key=report_id, data=event, correlation_id=report.correlation_id)
+        event_id = new_event_id()
+        uow.publish(FAILED_TOPIC, key=report_id, data=event, event_id=event_id, correlation_id=report.correlation_id)
+        await self._webhooks.tell(uow, "report.failed", event_id, event.model_dump(mode="json"), report.visible_to)
         with correlated(report.correlation_id):
-            log.warning("report_failed", report_id=report_id, reason=reason)
+            log.warning("report_ended", report_id=report_id, state=state, reason=reason)
 
 
 def refuse(uow: UnitOfWork, request: ReportRequest, error: RefusedRequestError, correlation_id: str | None) -> None:
@@ -191,6 +266,39 @@ def outcome_of(done: dict[str, Any]) -> Outcome:
         totals={currency: parse_decimal(amount) for currency, amount in done["totals"].items()},
         completeness=done["completeness"],
     )
+
+
+async def _see_scope(connection: store.Connection, wanted: Wanted, asker: Asker) -> None:
+    """Whoever is bound to an organisation asks about it, or about what stands below it now."""
+    if asker.organisation is None or wanted.organisation == asker.organisation:
+        return
+    newest = await reading.newest_batch(connection)
+    chains = await reading.chains_upward(connection, [newest], wanted.organisation or "") if newest else {}
+    if not any(_in_scope(asker, chain) for chain in chains.values()):
+        raise UnknownOrganisationError(f"there is no organisation {wanted.organisation!r} at or below yours")
+
+
+def _why_nothing(wanted: Wanted, outside: set[date]) -> str:
+    dates = str(wanted.from_date) if wanted.to_date == wanted.from_date else f"{wanted.from_date} to {wanted.to_date}"
+    if outside:
+        return (
+            f"organisation {wanted.organisation!r} is in none of the batches of {dates}; look up its id, or ask for "
+            "other dates"
+        )
+    return (
+        f"no batch of {dates} is in the warehouse; run the transfer (tallyport transfer execute --date "
+        f"{wanted.to_date}), then ask for the report again"
+    )
+
+
+def _in_scope(asker: Asker, chain: Sequence[str]) -> bool:
+    return asker.organisation is None or asker.organisation in chain
+
+
+def _seen(report: Report | None, report_id: str, organisation: str | None) -> Report:
+    if report is None or (organisation is not None and organisation not in report.visible_to):
+        raise UnknownReportError(f"there is no report {report_id!r}")
+    return report
 
 
 def _same(request: ReportRequest, known: Wanted) -> bool:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import asyncpg
 from tallyport.money import parse_decimal, plain
 from tallyport.postgres.queries import load_queries
 
-from report_builder.reports.model import Facts, Outcome, Part, PinnedBatch, Report, Wanted
+from report_builder.reports.model import Asker, Facts, Outcome, Part, PinnedBatch, Report, Wanted
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _QUERIES: Final = load_queries("report_builder.reports")
 
 
 async def insert(
-    connection: Connection, wanted: Wanted, *, at: datetime, correlation_id: str | None, refused: str | None = None
+    connection: Connection,
+    wanted: Wanted,
+    *,
+    asker: Asker,
+    at: datetime,
+    correlation_id: str | None,
+    remarks: Facts,
 ) -> bool:
-    """Note a request, or with ``refused`` one that cannot be fulfilled; false when its id is known."""
+    """Note a request; false when its id is known."""
     found = await connection.fetchval(
         _QUERIES["insert_report"],
         wanted.report_id,
@@ -30,11 +36,15 @@ async def insert(
         wanted.to_date,
         wanted.organisation,
         wanted.language,
-        "failed" if refused else "requested",
-        refused,
+        "requested",
+        None,
         correlation_id,
         at,
-        at if refused else None,
+        None,
+        asker.name,
+        asker.organisation,
+        sorted({one for one in (wanted.organisation, asker.organisation) if one is not None}),
+        _facts_json(remarks),
     )
     return found is not None
 
@@ -51,9 +61,13 @@ async def lock(connection: Connection, report_id: str) -> Report | None:
     return (await _with_parts(connection, [row]))[0] if row else None
 
 
-async def latest(connection: Connection, limit: int, organisation: str | None) -> list[Report]:
-    """The latest reports, of one organisation's own or of all."""
-    return await _with_parts(connection, await connection.fetch(_QUERIES["reports"], limit, organisation))
+async def latest(
+    connection: Connection, limit: int, organisation: str | None, after: tuple[datetime, str] | None
+) -> list[Report]:
+    """The latest reports, those that one organisation may see or all, newest first, going on after one of them."""
+    return await _with_parts(
+        connection, await connection.fetch(_QUERIES["reports"], limit, organisation, *(after or (None, None)))
+    )
 
 
 async def _with_parts(connection: Connection, rows: Sequence[asyncpg.Record]) -> list[Report]:
@@ -88,6 +102,10 @@ def _report(row: asyncpg.Record, parts: tuple[Part, ...]) -> Report:
         reason=row["reason"],
         correlation_id=row["correlation_id"],
         requested_at=row["requested_at"],
+        asker=Asker(row["asked_by"], row["asker_organisation"]),
+        visible_to=frozenset(row["visible_to"]),
+        let_go_at=row["let_go_at"],
+        remarks=json.loads(row["remarks"]),
         parts=parts,
     )
 
@@ -107,23 +125,34 @@ async def give_back(connection: Connection, report_id: str) -> None:
 
 
 async def begin_rendering(
-    connection: Connection, report_id: str, batches: Sequence[PinnedBatch], missing: Sequence[date], facts: Facts
+    connection: Connection,
+    report_id: str,
+    *,
+    batches: Sequence[PinnedBatch],
+    missing: Sequence[date],
+    facts: Facts,
+    visible_to: Iterable[str],
 ) -> None:
-    """Count the attempt and fix what the report is made from."""
+    """Count the attempt, and fix what the report is made from and who may see it unless an earlier one did."""
     pinned = [(batch.batch_date.isoformat(), batch.revision, batch.sha256) for batch in batches]
     await connection.execute(
-        _QUERIES["begin_rendering"], report_id, json.dumps(pinned), list(missing), _facts_json(facts)
+        _QUERIES["begin_rendering"],
+        report_id,
+        json.dumps(pinned),
+        list(missing),
+        _facts_json(facts),
+        sorted(visible_to),
     )
 
 
-async def progress(connection: Connection, report_id: str, rows_done: int, rows_total: int | None) -> None:
-    """How far it is."""
-    await connection.execute(_QUERIES["progress"], report_id, rows_done, rows_total)
+async def progress(connection: Connection, report_id: str, rows_done: int, rows_total: int | None) -> bool:
+    """How far it is; false when it is not being rendered any more."""
+    return await connection.fetchval(_QUERIES["progress"], report_id, rows_done, rows_total) is not None
 
 
-async def forgive_attempt(connection: Connection, report_id: str) -> None:
-    """Do not count the attempt under way."""
-    await connection.execute(_QUERIES["forgive_attempt"], report_id)
+async def forgive_attempt(connection: Connection, report_id: str, reason: str | None) -> None:
+    """Do not count the attempt under way; ``reason`` is what the next one waits for."""
+    await connection.execute(_QUERIES["forgive_attempt"], report_id, reason)
 
 
 async def finish_ready(connection: Connection, report_id: str, outcome: Outcome, at: datetime) -> None:
@@ -138,9 +167,17 @@ async def finish_ready(connection: Connection, report_id: str, outcome: Outcome,
     await connection.execute(_QUERIES["finish"], report_id, "ready", None, totals, facts, rows, at)
 
 
-async def finish_failed(connection: Connection, report_id: str, reason: str, facts: Facts, at: datetime) -> None:
-    """The report cannot be made."""
-    await connection.execute(_QUERIES["finish"], report_id, "failed", reason, "{}", _facts_json(facts), 0, at)
+async def finish_without(
+    connection: Connection,
+    report_id: str,
+    state: Literal["failed", "cancelled"],
+    *,
+    reason: str,
+    facts: Facts,
+    at: datetime,
+) -> None:
+    """The report cannot be made, or is not wanted any more."""
+    await connection.execute(_QUERIES["finish"], report_id, state, reason, "{}", _facts_json(facts), 0, at)
 
 
 async def count_open(connection: Connection) -> dict[str, Any]:
@@ -150,3 +187,16 @@ async def count_open(connection: Connection) -> dict[str, Any]:
 
 def _facts_json(facts: Facts) -> str:
     return json.dumps(facts, sort_keys=True, ensure_ascii=False)
+
+
+async def kept_longer_than(
+    connection: Connection, kind: str | None, others: Sequence[str], until: datetime
+) -> list[str]:
+    """The ready reports of a kind, or of all kinds but ``others``, that were finished before ``until``."""
+    rows = await connection.fetch(_QUERIES["kept_longer_than"], kind, list(others), until)
+    return [row["report_id"] for row in rows]
+
+
+async def let_go(connection: Connection, report_id: str, at: datetime) -> None:
+    """Its artifacts are gone."""
+    await connection.execute(_QUERIES["let_go"], report_id, at)

@@ -12,7 +12,7 @@ from tallyport.messaging.inbox import SourceNumbers
 from tallyport.messaging.record import Event
 from tallyport.messaging.unit_of_work import UnitOfWork
 
-from report_builder.reports.model import RefusedRequestError, RepeatedRequestError
+from report_builder.reports.model import Asker, RefusedRequestError, RepeatedRequestError
 from report_builder.reports.service import ReportService, refuse
 
 TOPIC = "reports.requested"
@@ -27,7 +27,13 @@ def reports_subscription(service: ReportService, sources: SourceNumbers) -> Subs
             try:
                 # "Yesterday" is the requester's: the event's time, however late it is read.
                 with correlated(event.correlation_id):
-                    await service.request(uow, request, asked_at=event.time, correlation_id=event.correlation_id)
+                    await service.request(
+                        uow,
+                        request,
+                        asked_at=event.time,
+                        asker=Asker(event.source),
+                        correlation_id=event.correlation_id,
+                    )
             except RefusedRequestError as error:
                 refuse(uow, request, error, event.correlation_id)
             except RepeatedRequestError as error:

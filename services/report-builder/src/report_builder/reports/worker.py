@@ -131,8 +131,10 @@ class ReportWorker:
             await self._service.ready(report_id, outcome_of(message["done"]))
         elif "failed" in message:
             await self._service.failed(report_id, message["failed"])
+        elif "cancelled" in message:
+            log.info("render_ended", report_id=report_id, attempt=report.attempts, error="cancelled")
         else:
-            await self._service.forgive(report_id)
+            await self._service.forgive(report_id, message["away"])
             raise ReportAwayError(message["away"])
 
     async def _render(self, report: Report, session: Any) -> dict[str, Any] | None:
@@ -169,7 +171,8 @@ class ReportWorker:
             message: dict[str, Any] = json.loads(line)
             if "rows_done" not in message:
                 return message
-            await self._service.progress(report.wanted.report_id, message["rows_done"], message["rows_total"])
+            if not await self._service.progress(report.wanted.report_id, message["rows_done"], message["rows_total"]):
+                return {"cancelled": True}
         raise RenderEndedError(f"exit code {await process.wait()}")
 
     def _order(self, report: Report) -> Order:

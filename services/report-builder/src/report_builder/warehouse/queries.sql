@@ -231,17 +231,6 @@ FROM batch_line
 WHERE batch_date = $1 AND revision = $2 AND ($3::text[] IS NULL OR customer_id = ANY ($3::text[]))
 GROUP BY currency
 
--- name: sums_by_customer
--- Lines and sum of totals per customer and currency, of some customers or of all.
-SELECT s.customer_id, coalesce(o.name, '') AS customer_name, s.currency, s.lines, s.total
-FROM (
-    SELECT customer_id, currency, count(*) AS lines, sum(total) AS total
-    FROM batch_line
-    WHERE batch_date = $1 AND revision = $2 AND ($3::text[] IS NULL OR customer_id = ANY ($3::text[]))
-    GROUP BY customer_id, currency
-) s
-LEFT JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.id = s.customer_id
-
 -- name: report_rows
 -- A batch's lines as the customer detail has them, of some customers or of all; place last, so that the order is total.
 SELECT
@@ -252,6 +241,206 @@ FROM batch_line l
 LEFT JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.id = l.customer_id
 WHERE l.batch_date = $1 AND l.revision = $2 AND ($3::text[] IS NULL OR l.customer_id = ANY ($3::text[]))
 ORDER BY l.customer_id, l.service, l.unit, l.object_id, l.sequence, l.position
+
+-- name: detail_rows
+-- The same with the date a correction corrects, for readers other than scripts.
+SELECT
+    l.customer_id, o.name AS customer_name, l.service, l.plan_type, l.unit, l.object_id, l.description, l.name,
+    nullif(l.stock_code, '') AS stock_code, nullif(l.unit_code, '') AS unit_code, l.quantity, l.sales_price, l.total,
+    l.currency, l.kind, nullif(l.flags, '') AS flags, l.corrects
+FROM batch_line l
+LEFT JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.id = l.customer_id
+WHERE l.batch_date = $1 AND l.revision = $2 AND ($3::text[] IS NULL OR l.customer_id = ANY ($3::text[]))
+ORDER BY l.customer_id, l.service, l.unit, l.object_id, l.sequence, l.position
+
+-- name: detail_totals
+-- Lines and sum of totals of some batches, of an organisation and all below it or of all: per customer and currency, then
+-- per service, then per unit. What is nobody's service, an adjustment, is "-": nothing is what totals have there.
+WITH RECURSIVE below (batch_date, revision, id) AS (
+    SELECT o.batch_date, o.revision, o.id
+    FROM unnest($1::date[], $2::integer[]) AS w (batch_date, revision)
+    JOIN batch_organisation o USING (batch_date, revision)
+    WHERE o.id = $3::text
+    UNION
+    SELECT o.batch_date, o.revision, o.id
+    FROM below b
+    JOIN batch_organisation o ON o.batch_date = b.batch_date AND o.revision = b.revision AND o.parent = b.id
+), units AS (
+    SELECT l.customer_id, l.currency, coalesce(nullif(l.service, ''), '-') AS service,
+        coalesce(nullif(l.unit, ''), '-') AS unit, count(*) AS lines, sum(l.total) AS total
+    FROM batch_line l
+    WHERE l.batch_date = ANY ($1::date[]) AND l.revision = ANY ($2::integer[])
+        AND (l.batch_date, l.revision) IN (SELECT * FROM unnest($1::date[], $2::integer[]))
+        AND ($3::text IS NULL OR (l.batch_date, l.revision, l.customer_id) IN (SELECT batch_date, revision, id FROM below))
+    GROUP BY 1, 2, 3, 4
+)
+SELECT t.customer_id, n.name AS customer_name, t.service, t.unit, t.currency, t.lines, t.total
+FROM (
+    SELECT customer_id, currency, service, unit, sum(lines) AS lines, sum(total) AS total
+    FROM units
+    GROUP BY customer_id, currency, ROLLUP (service, unit)
+) t
+LEFT JOIN (
+    SELECT DISTINCT ON (o.id) o.id, o.name
+    FROM unnest($1::date[], $2::integer[]) AS w (batch_date, revision)
+    JOIN batch_organisation o USING (batch_date, revision)
+    ORDER BY o.id, o.batch_date DESC
+) n ON n.id = t.customer_id
+ORDER BY t.customer_id, t.currency, t.service NULLS FIRST, t.unit NULLS FIRST
+
+-- name: organisation_type
+-- What kind of node an organisation was when the batch was frozen; null when the batch does not know it.
+SELECT type FROM batch_organisation WHERE batch_date = $1 AND revision = $2 AND id = $3
+
+-- name: levels_below
+-- The organisation $3 and all below it: how far below, through whom it sells to them, and whether it is the root.
+WITH RECURSIVE below (id, name, height, sold_to, is_root) AS (
+    SELECT id, name, 0, NULL::text COLLATE "C", parent IS NULL
+    FROM batch_organisation WHERE batch_date = $1 AND revision = $2 AND id = $3
+    UNION ALL
+    SELECT o.id, o.name, below.height + 1, coalesce(below.sold_to, o.id), below.is_root
+    FROM below
+    JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.parent = below.id
+)
+SELECT id, name, height, sold_to, is_root FROM below
+
+-- name: reseller_rows
+-- A batch's lines of the organisations that levels_below found, with what the first of them takes and pays for each: the
+-- rules are those of level_sums. The organisations come as arrays, because parallel workers can read those, but not a tree
+-- that is being walked. The flag of a missing price at some level is not passed on, because the level may be above; whether
+-- this level's own two figures are known is said instead. OFFSET keeps the two from being computed wherever they are used.
+SELECT
+    m.customer_id, m.customer_name, m.sold_to, m.service, m.plan_type, m.unit, m.object_id, m.description, m.name,
+    nullif(m.stock_code, '') AS stock_code, nullif(m.unit_code, '') AS unit_code, m.quantity, m.total, m.sales, m.cost,
+    m.sales - m.cost AS margin, m.currency, m.kind,
+    CASE
+        WHEN m.sales IS NULL OR m.cost IS NULL OR m.flags LIKE '%no_level_price%' THEN nullif(concat_ws(
+            ' ', nullif(array_to_string(array_remove(string_to_array(m.flags, ' '), 'no_level_price'), ' '), ''),
+            CASE WHEN m.sales IS NULL THEN 'unknown_sales' END, CASE WHEN m.cost IS NULL THEN 'unknown_cost' END
+        ), '')
+        ELSE nullif(m.flags, '')
+    END AS flags,
+    m.corrects
+FROM (
+    SELECT l.*, below.name AS customer_name, below.sold_to,
+        CASE WHEN below.height = 0 THEN 0
+            ELSE line_paid(l.level_totals, l.total, l.flags, below.height - 1) END AS sales,
+        CASE WHEN below.is_root THEN l.cost_total
+            ELSE line_paid(l.level_totals, l.total, l.flags, below.height) END AS cost
+    FROM unnest($3::text[], $4::text[], $5::integer[], $6::text[], $7::boolean[])
+        AS below (id, name, height, sold_to, is_root)
+    JOIN batch_line l ON l.batch_date = $1 AND l.revision = $2 AND l.customer_id = below.id
+    OFFSET 0
+) m
+ORDER BY m.customer_id, m.service, m.unit, m.object_id, m.sequence, m.position
+
+-- name: reseller_totals
+-- The same of some batches, added up: per organisation directly below and currency, then per customer, then per service.
+-- What the organisation uses itself stands under its own id.
+WITH RECURSIVE below (batch_date, revision, id, height, sold_to, is_root) AS (
+    SELECT o.batch_date, o.revision, o.id, 0, NULL::text COLLATE "C", o.parent IS NULL
+    FROM unnest($1::date[], $2::integer[]) AS w (batch_date, revision)
+    JOIN batch_organisation o USING (batch_date, revision)
+    WHERE o.id = $3::text
+    UNION ALL
+    SELECT o.batch_date, o.revision, o.id, b.height + 1, coalesce(b.sold_to, o.id), b.is_root
+    FROM below b
+    JOIN batch_organisation o ON o.batch_date = b.batch_date AND o.revision = b.revision AND o.parent = b.id
+), services AS (
+    SELECT m.sold_to, m.currency, m.customer_id, m.service, count(*) AS lines, coalesce(sum(m.sales), 0) AS sales,
+        coalesce(sum(m.cost), 0) AS cost, count(*) FILTER (WHERE m.sales IS NULL OR m.cost IS NULL) AS unknown
+    FROM (
+        SELECT coalesce(b.sold_to, b.id) AS sold_to, l.currency, l.customer_id,
+            coalesce(nullif(l.service, ''), '-') AS service,
+            CASE WHEN b.height = 0 THEN 0 ELSE line_paid(l.level_totals, l.total, l.flags, b.height - 1) END AS sales,
+            CASE WHEN b.is_root THEN l.cost_total ELSE line_paid(l.level_totals, l.total, l.flags, b.height) END AS cost
+        FROM below b
+        JOIN batch_line l ON l.batch_date = b.batch_date AND l.revision = b.revision AND l.customer_id = b.id
+        WHERE l.batch_date = ANY ($1::date[]) AND l.revision = ANY ($2::integer[])
+        OFFSET 0
+    ) m
+    GROUP BY m.sold_to, m.currency, m.customer_id, m.service
+)
+SELECT t.sold_to, t.customer_id, n.name AS customer_name, t.service, t.currency, t.lines, t.sales, t.cost,
+    CASE WHEN t.unknown = 0 THEN t.sales - t.cost END AS margin, nullif(t.unknown, 0) AS unknown
+FROM (
+    SELECT sold_to, currency, customer_id, service, sum(lines) AS lines, sum(sales) AS sales, sum(cost) AS cost,
+        sum(unknown) AS unknown
+    FROM services
+    GROUP BY sold_to, currency, ROLLUP (customer_id, service)
+) t
+LEFT JOIN (
+    SELECT DISTINCT ON (o.id) o.id, o.name FROM below b JOIN batch_organisation o USING (batch_date, revision, id)
+    ORDER BY o.id, o.batch_date DESC
+) n ON n.id = coalesce(t.customer_id, t.sold_to)
+ORDER BY t.sold_to, t.currency, t.customer_id NULLS FIRST, t.service NULLS FIRST
+
+-- name: summary_rows
+-- What each customer's stock codes came to in the batches from $4 on, and in those before. $5: the period before is whole,
+-- without which nothing is said of it; $6: this one is, without which the two are not compared.
+WITH RECURSIVE below (batch_date, revision, id) AS (
+    SELECT o.batch_date, o.revision, o.id
+    FROM unnest($1::date[], $2::integer[]) AS w (batch_date, revision)
+    JOIN batch_organisation o USING (batch_date, revision)
+    WHERE o.id = $3::text
+    UNION
+    SELECT o.batch_date, o.revision, o.id
+    FROM below b
+    JOIN batch_organisation o ON o.batch_date = b.batch_date AND o.revision = b.revision AND o.parent = b.id
+), sums AS (
+    SELECT l.customer_id, coalesce(l.stock_code, '') AS stock_code, l.currency,
+        coalesce(sum(l.total) FILTER (WHERE l.batch_date >= $4::date), 0) AS this_period,
+        coalesce(sum(l.total) FILTER (WHERE l.batch_date < $4::date), 0) AS last_period,
+        count(*) FILTER (WHERE l.batch_date >= $4::date) AS records,
+        count(*) FILTER (WHERE l.batch_date < $4::date) AS last_records,
+        bool_or(l.batch_date >= $4::date AND line_paid(NULL, l.total, l.flags, 0) IS NULL) AS unpriced
+    FROM batch_line l
+    WHERE l.batch_date = ANY ($1::date[]) AND l.revision = ANY ($2::integer[])
+        AND (l.batch_date, l.revision) IN (SELECT * FROM unnest($1::date[], $2::integer[]))
+        AND ($3::text IS NULL OR (l.batch_date, l.revision, l.customer_id) IN (SELECT batch_date, revision, id FROM below))
+        AND ($5::boolean OR l.batch_date >= $4::date)
+    GROUP BY 1, 2, 3
+)
+SELECT s.customer_id, n.name AS customer_name, nullif(s.stock_code, '') AS stock_code, s.currency, s.this_period,
+    CASE WHEN $5::boolean THEN s.last_period END AS last_period,
+    CASE WHEN $5::boolean AND $6::boolean THEN s.this_period - s.last_period END AS difference,
+    s.records, CASE WHEN $5::boolean THEN s.last_records END AS last_records,
+    nullif(concat_ws(
+        ' ', CASE WHEN s.unpriced THEN 'no_price' END, CASE WHEN NOT $5::boolean THEN 'last_period_no_data' END,
+        CASE WHEN NOT $6::boolean THEN 'period_incomplete' END
+    ), '') AS flags
+FROM sums s
+LEFT JOIN (
+    SELECT DISTINCT ON (o.id) o.id, o.name
+    FROM unnest($1::date[], $2::integer[]) AS w (batch_date, revision)
+    JOIN batch_organisation o USING (batch_date, revision)
+    ORDER BY o.id, o.batch_date DESC
+) n ON n.id = s.customer_id
+ORDER BY s.customer_id, s.stock_code, s.currency
+
+-- name: summary_services
+-- The same per service, for charts.
+WITH RECURSIVE below (batch_date, revision, id) AS (
+    SELECT o.batch_date, o.revision, o.id
+    FROM unnest($1::date[], $2::integer[]) AS w (batch_date, revision)
+    JOIN batch_organisation o USING (batch_date, revision)
+    WHERE o.id = $3::text
+    UNION
+    SELECT o.batch_date, o.revision, o.id
+    FROM below b
+    JOIN batch_organisation o ON o.batch_date = b.batch_date AND o.revision = b.revision AND o.parent = b.id
+)
+SELECT l.currency, coalesce(nullif(l.service, ''), '-') AS service,
+    coalesce(sum(l.total) FILTER (WHERE l.batch_date >= $4::date), 0) AS this_period,
+    CASE WHEN $5::boolean THEN coalesce(sum(l.total) FILTER (WHERE l.batch_date < $4::date), 0) END AS last_period
+FROM batch_line l
+WHERE l.batch_date = ANY ($1::date[]) AND l.revision = ANY ($2::integer[])
+    AND (l.batch_date, l.revision) IN (SELECT * FROM unnest($1::date[], $2::integer[]))
+    AND ($3::text IS NULL OR (l.batch_date, l.revision, l.customer_id) IN (SELECT batch_date, revision, id FROM below))
+    AND ($5::boolean OR l.batch_date >= $4::date)
+GROUP BY 1, 2
+ORDER BY 1, 2
+LIMIT 1000
 
 -- name: stands_below
 -- Whether $4 is the organisation $3, or is above it, in the tree as the batch froze it.
@@ -265,26 +454,37 @@ WITH RECURSIVE up (id, parent) AS (
 SELECT EXISTS (SELECT FROM up WHERE id = $4)
 
 -- name: level_sums
--- What the organisation $3 takes from each of those directly below it, for all that goes through them, and what it pays for
--- that; and, with nobody it is sold to, what it uses itself. A line of which one of the two is not known is counted apart.
-WITH RECURSIVE below (id, height, sold_to, is_root) AS (
-    SELECT id, 0, NULL::text COLLATE "C", parent IS NULL
-    FROM batch_organisation WHERE batch_date = $1 AND revision = $2 AND id = $3
-    UNION ALL
-    SELECT o.id, below.height + 1, coalesce(below.sold_to, o.id), below.is_root
-    FROM below
-    JOIN batch_organisation o ON o.batch_date = $1 AND o.revision = $2 AND o.parent = below.id
-)
-SELECT below.sold_to, l.currency, count(*) AS lines, coalesce(sum(m.sales), 0) AS sales, coalesce(sum(m.cost), 0) AS cost,
+-- What the first of the organisations that levels_below found takes from each of those directly below it, for all that goes
+-- through them, and what it pays for that; and, with nobody it is sold to, what it uses itself. A line of which one of the
+-- two is not known is counted apart.
+SELECT m.sold_to, m.currency, count(*) AS lines, coalesce(sum(m.sales), 0) AS sales, coalesce(sum(m.cost), 0) AS cost,
     count(*) FILTER (WHERE m.sales IS NULL OR m.cost IS NULL) AS unknown
-FROM below
-JOIN batch_line l ON l.batch_date = $1 AND l.revision = $2 AND l.customer_id = below.id
-CROSS JOIN LATERAL (
-    SELECT
+FROM (
+    SELECT below.sold_to, l.currency,
         CASE WHEN below.height = 0 THEN 0
             ELSE line_paid(l.level_totals, l.total, l.flags, below.height - 1) END AS sales,
         CASE WHEN below.is_root THEN l.cost_total
             ELSE line_paid(l.level_totals, l.total, l.flags, below.height) END AS cost
+    FROM unnest($3::text[], $4::integer[], $5::text[], $6::boolean[]) AS below (id, height, sold_to, is_root)
+    JOIN batch_line l ON l.batch_date = $1 AND l.revision = $2 AND l.customer_id = below.id
+    OFFSET 0
 ) m
-GROUP BY below.sold_to, l.currency
-ORDER BY below.sold_to NULLS LAST, l.currency
+GROUP BY m.sold_to, m.currency
+ORDER BY m.sold_to COLLATE "C" NULLS LAST, m.currency
+
+-- name: chains_upward
+-- For each of some batches ($1 dates, $2 revisions) the organisation $3 and those above it, in the tree as it froze it.
+WITH RECURSIVE up (batch_date, revision, id, parent) AS (
+    SELECT o.batch_date, o.revision, o.id, o.parent
+    FROM unnest($1::date[], $2::integer[]) AS b (batch_date, revision)
+    JOIN batch_organisation o ON o.batch_date = b.batch_date AND o.revision = b.revision AND o.id = $3
+    UNION
+    SELECT o.batch_date, o.revision, o.id, o.parent
+    FROM up
+    JOIN batch_organisation o ON o.batch_date = up.batch_date AND o.revision = up.revision AND o.id = up.parent
+)
+SELECT batch_date, revision, array_agg(id) AS chain FROM up GROUP BY batch_date, revision
+
+-- name: newest_batch
+-- The latest date there is a batch of, and its current revision.
+SELECT batch_date, revision FROM batch_current ORDER BY batch_date DESC LIMIT 1

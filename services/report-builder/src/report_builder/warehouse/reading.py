@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 from decimal import Decimal
@@ -49,6 +50,21 @@ async def organisation_name(connection: Connection, batch: BatchKey, organisatio
     return str(await connection.fetchval(_QUERIES["organisation_name"], *batch, organisation) or organisation)
 
 
+async def chains_upward(
+    connection: Connection, batches: Sequence[BatchKey], organisation: str
+) -> dict[BatchKey, list[str]]:
+    """Per batch that knows the organisation: itself and those above it, when the batch was frozen."""
+    days, revisions = [day for day, _ in batches], [revision for _, revision in batches]
+    rows = await connection.fetch(_QUERIES["chains_upward"], days, revisions, organisation)
+    return {(row["batch_date"], row["revision"]): row["chain"] for row in rows}
+
+
+async def newest_batch(connection: Connection) -> BatchKey | None:
+    """The current revision of the latest date; None in an empty warehouse."""
+    row = await connection.fetchrow(_QUERIES["newest_batch"])
+    return (row["batch_date"], row["revision"]) if row else None
+
+
 class OutOfScopeError(LookupError):
     """An organisation sees its own level and those below it; the organisation asked for is not among them."""
 
@@ -63,33 +79,58 @@ async def level_sums(connection: Connection, batch: BatchKey, organisation: str,
     """
     if not await connection.fetchval(_QUERIES["stands_below"], *batch, organisation, viewer):
         raise OutOfScopeError(f"{organisation!r} is not {viewer!r} and not below it")
-    return [LevelSums(*row) for row in await connection.fetch(_QUERIES["level_sums"], *batch, organisation)]
+    ids, _, *others = await levels_below(connection, batch, organisation)
+    return [LevelSums(*row) for row in await connection.fetch(_QUERIES["level_sums"], *batch, ids, *others)]
+
+
+async def levels_below(connection: Connection, batch: BatchKey, organisation: str) -> list[list[Any]]:
+    """The organisation and all below it, as lists: ids, names, how far below, through whom, whether it is the root."""
+    rows = await connection.fetch(_QUERIES["levels_below"], *batch, organisation)
+    return [[row[column] for row in rows] for column in ("id", "name", "height", "sold_to", "is_root")]
+
+
+async def organisation_type(connection: Connection, batch: BatchKey, organisation: str) -> str | None:
+    """What kind of node it was when the batch was frozen; None when the batch does not know it."""
+    found: str | None = await connection.fetchval(_QUERIES["organisation_type"], *batch, organisation)
+    return found
 
 
 async def sums(
-    connection: Connection, batch: BatchKey, customers: Sequence[str] | None, *, by_customer: bool
-) -> list[tuple[str, str, str, int, Decimal]]:
-    """Customer id and name (empty unless ``by_customer``), currency, lines and sum."""
-    if customers is None and not by_customer:
+    connection: Connection, batch: BatchKey, customers: Sequence[str] | None
+) -> list[tuple[str, int, Decimal]]:
+    """Currency, lines and sum of the totals, of some customers or of all."""
+    if customers is None:
         row = await connection.fetchrow(_QUERIES["known_sums"], *batch)
         counted: dict[str, int] = json.loads(row["currency_lines"]) if row else {}
         if row and counted:
-            return [("", "", code, counted[code], total) for code, total in amounts(row["totals"]).items()]
-    if by_customer:
-        rows = await connection.fetch(_QUERIES["sums_by_customer"], *batch, customers)
-        return [tuple(row) for row in rows]
+            return [(code, counted[code], total) for code, total in amounts(row["totals"]).items()]
     rows = await connection.fetch(_QUERIES["sums_by_currency"], *batch, customers)
-    return [("", "", row["currency"], row["lines"], row["total"]) for row in rows]
+    return [(row["currency"], row["lines"], row["total"]) for row in rows]
+
+
+async def service_sums(connection: Connection, *values: Any) -> list[tuple[str, str, Decimal, Decimal | None]]:
+    """Currency, service, what it came to in this period and in the last one, if there is data."""
+    return [tuple(row) for row in await connection.fetch(_QUERIES["summary_services"], *values)]
+
+
+RowsOf = Literal["report_rows", "detail_rows", "detail_totals", "reseller_rows", "reseller_totals", "summary_rows"]
+"""The statements whose rows go into documents."""
+
+
+async def count_rows(connection: Connection, name: RowsOf, *values: Any) -> int:
+    """How many rows ``stream_rows`` will give."""
+    # Nothing but two texts that are shipped with the service.
+    return int(await connection.fetchval(f"SELECT count(*) FROM (\n{_QUERIES[name]}) AS counted", *values))  # noqa: S608
 
 
 async def stream_rows(
     connection: Connection,
-    batch: BatchKey,
-    customers: Sequence[str] | None,
+    name: RowsOf,
+    *values: Any,
     copy_format: Literal["text", "csv"],
     feed: Callable[[bytes], None],
 ) -> None:
-    """Give ``feed`` the batch's rows, as COPY writes them, in blocks of whole rows of some 256 KiB."""
+    """Give ``feed`` a statement's rows, as COPY writes them, in blocks of whole rows of some 256 KiB."""
     collected: list[bytes] = []
     size = 0
 
@@ -102,16 +143,30 @@ async def stream_rows(
             feed(block)
 
     await connection.copy_from_query(
-        _QUERIES["report_rows"],
-        *batch,
-        customers,
-        output=take,
-        format=copy_format,
-        null="",
-        timeout=_COPY_TIMEOUT_SECONDS,
+        _QUERIES[name], *values, output=take, format=copy_format, null="", timeout=_COPY_TIMEOUT_SECONDS
     )
     if rest := b"".join(collected):
         feed(rest)
+
+
+class Spool:
+    """Rows that are wanted again, kept in a file: how many there are has to be known before the first is shown."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="tallyport-")  # noqa: SIM115 - it lives as long as the report
+        self.rows = 0
+
+    def keep(self, block: bytes) -> None:
+        """Whole rows as COPY's text format writes them, in which a line feed is nothing but the end of a row."""
+        self.rows += block.count(b"\n")
+        self._file.write(block)
+
+    def blocks(self) -> Iterator[bytes]:
+        """The rows, once, in blocks of whole rows; afterwards they are gone."""
+        self._file.seek(0)
+        with self._file as file:
+            while rows := file.readlines(_BLOCK_BYTES):
+                yield b"".join(rows)
 
 
 def _whole(collected: list[bytes], copy_format: str) -> bytes:

@@ -30,7 +30,7 @@ from usage_collector.spool.store import Message
 
 TOPIC: Final = "collection.requests"
 MAX_RECORDS: Final = 100
-POLL_MS: Final = 10_000
+POLL_MS: Final = 20_000
 """How long a poll, and the broker's answer to it, wait for a request; one that arrives ends it at once."""
 LAG_SECONDS: Final = 3.0
 STALL_SECONDS: Final = 60.0

@@ -17,6 +17,7 @@ from billing_engine.transfers import store as transfers
 from billing_engine.transfers.corrections import store
 from billing_engine.transfers.corrections.model import Found, Line, Marks, Views, corrections, read_lines
 from billing_engine.transfers.corrections.store import OpenBatch
+from billing_engine.transfers.lines import store as lines_store
 from billing_engine.transfers.model import Transfer
 
 ROWS_PER_PART: Final = 2000
@@ -72,7 +73,7 @@ class Corrections:
         """What they sum up to, per currency."""
         return totals_of(self.lines)
 
-    def parts(self) -> list[transfers.Part]:
+    def parts(self) -> list[lines_store.Part]:
         """As they are frozen."""
         return parts_of(self.lines)
 
@@ -85,11 +86,11 @@ def totals_of(lines: Sequence[Line]) -> dict[str, Decimal]:
     return found
 
 
-def parts_of(lines: Sequence[Line]) -> list[transfers.Part]:
+def parts_of(lines: Sequence[Line]) -> list[lines_store.Part]:
     """Lines as they are frozen."""
     groups = [lines[at : at + ROWS_PER_PART] for at in range(0, len(lines), ROWS_PER_PART)]
     return [
-        transfers.Part(some[0].customer_id, len(some), ",".join(line.as_json() for line in some)) for some in groups
+        lines_store.Part(some[0].customer_id, len(some), ",".join(line.as_json() for line in some)) for some in groups
     ]
 
 
@@ -157,8 +158,8 @@ class Corrector:
             await lane.execute("DISCARD TEMP")
             await transfers.travel_to(lane, batch.moment, batch.snapshot)
             await billing_views.create_work(lane)
-            await transfers.prepare_work(lane, batch.usage_day)
-            works = view_works(await transfers.published_schemas(lane))
+            await lines_store.prepare_work(lane, batch.usage_day)
+            works = view_works(await lines_store.published_schemas(lane))
             dates = Dates(batch.batch_date, batch.usage_day, batch.moment)
             failed = await billing_views.fill_what_works(self._views, lane, works, dates, snapshot=snapshot)
             yield Views(
@@ -189,7 +190,7 @@ class _Comparison:
         """The correction lines of customers, given by number and id."""
         batch = self.batch
         marks = await store.marks(self.past, self.batch_date, batch.batch_date, list(customers))
-        computed = await transfers.compute_lines(
+        computed = await lines_store.compute_lines(
             self.past, customers=list(customers), rows_per_part=ROWS_PER_PART, usage_day=batch.usage_day
         )
         ids = list(customers.values())

@@ -1,0 +1,3 @@
+module example.org/tallyport-gate
+
+go 1.21

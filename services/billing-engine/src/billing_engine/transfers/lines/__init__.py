@@ -1,0 +1,1 @@
+"""Lines, as a transfer or a preview computes them from one snapshot."""

@@ -1,0 +1,1 @@
+"""What sheets say, per language: one file each, the same keys in all."""

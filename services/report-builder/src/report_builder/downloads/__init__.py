@@ -1,0 +1,1 @@
+"""Downloads: artifacts on their way out, each noted; links that work for a while without a token."""
