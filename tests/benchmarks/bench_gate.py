@@ -150,7 +150,7 @@ async def _latencies(bench: Bench, name: str, source: str, target: str, rate: in
         await consumer.seek_to_end()
 
         async def listen() -> None:
-            while len(took) < total:
+            while len(took) < total + 1:  # and the probe
                 for records in (await consumer.getmany(timeout_ms=1000)).values():
                     now = time.perf_counter()
                     for record in records:
@@ -160,6 +160,15 @@ async def _latencies(bench: Bench, name: str, source: str, target: str, rate: in
                             took.setdefault(key, now - sent[key])
 
         listening = asyncio.create_task(listen())
+        # Who gives back has to be there first: joining a group takes seconds, and is nobody's latency.
+        probe = _request(f"{name}-probe", 0)
+        sent[probe.id] = time.perf_counter()
+        await bench.send(source, probe.write(), key=probe.customer, type_=ActionRequest.TYPE)
+
+        async def there() -> bool:
+            return probe.id in took
+
+        await until(there, seconds=60, what="the probe to come back")
         begin = time.perf_counter()
         for number in range(total):
             await asyncio.sleep(max(0.0, begin + number / rate - time.perf_counter()))
