@@ -12,6 +12,7 @@ BENCHMARKS = (
     "bench_scale.py",
     "bench_rating.py",
     "bench_reports.py",
+    "bench_gate.py",
     "bench_idle.py",
 )
 

@@ -1,11 +1,11 @@
 -- name: rules
--- Everything that was said of an action ($1) and of a customer ($2), at the time $3; null where nobody said anything.
-SELECT s.ticked, s.other_person, s.two_above, s.valid_minutes, r.labels, r.items,
-       (SELECT is_on FROM confirmation_switch WHERE customer = $2) AS switch_on,
+-- Everything that was said of actions ($1) and of customers ($2), at the time $3; null where nobody said anything.
+SELECT k.action, k.customer, s.ticked, s.other_person, s.two_above, s.valid_minutes, r.labels, r.items,
+       (SELECT is_on FROM confirmation_switch WHERE customer = k.customer) AS switch_on,
        EXISTS (SELECT 1 FROM break_glass WHERE ends_at > $3 AND ended_by IS NULL AND begun_at <= $3) AS glass_broken
-FROM (VALUES (1)) AS always (one)
-LEFT JOIN action_setting s ON s.action = $1
-LEFT JOIN registered_action r ON r.action = $1 AND NOT r.removed
+FROM unnest($1::text[], $2::text[]) AS k (action, customer)
+LEFT JOIN action_setting s ON s.action = k.action
+LEFT JOIN registered_action r ON r.action = k.action AND NOT r.removed
 
 -- name: ticked_actions
 -- What administrators said of each action.
@@ -38,15 +38,15 @@ UPDATE registered_action SET removed = true, changed_by = $2, changed_at = $3 WH
 INSERT INTO confirmation_switch (customer, is_on, changed_by, changed_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT (customer) DO UPDATE SET is_on = excluded.is_on, changed_by = excluded.changed_by, changed_at = excluded.changed_at
 
--- name: request
--- A request as it was taken in, with its open question if there is one.
+-- name: requests
+-- Requests as they were taken in, each with its open question if there is one.
 SELECT r.*, c.id AS confirmation_id FROM action_request r
 LEFT JOIN LATERAL (SELECT id FROM confirmation WHERE request = r.id ORDER BY asked_at DESC, state = 'open' DESC LIMIT 1) c ON true
-WHERE r.id = $1
+WHERE r.id = ANY ($1::text[])
 
--- name: lock_request
+-- name: lock_requests
 -- The same request twice at once: one of them waits.
-SELECT pg_advisory_xact_lock(hashtext('tallyport.request'), hashtext($1))
+SELECT pg_advisory_xact_lock(hashtext('tallyport.request'), hashtext(id)) FROM unnest($1::text[]) AS id
 
 -- name: put_request
 -- Take a request in, as it stands: open, or decided.

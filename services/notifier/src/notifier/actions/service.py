@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, Literal
 
 import structlog
 from tallyport.audit import Author, Change
-from tallyport.contracts.actions import ActionDecided, ActionOutcome, ActionRequest, ConfirmationAnswered
+from tallyport.contracts.actions import ActionDecided, ActionOutcome, ActionRequest
 from tallyport.correlation import correlated
-from tallyport.messaging.record import Event
 from tallyport.messaging.unit_of_work import UnitOfWork
 
 from notifier.actions import store
 from notifier.actions.model import (
-    InvalidRequestError,
     Reason,
     Rules,
     allowed_at_once,
@@ -32,7 +31,7 @@ from notifier.confirmations import service as confirmations
 from notifier.confirmations.model import Confirmation
 from notifier.confirmations.service import Terms
 from notifier.messages.service import Messages
-from notifier.prices.service import Quoted, quote_for
+from notifier.prices.service import Prices, Quoted, prices_of, quote_for
 
 log = structlog.get_logger()
 
@@ -59,6 +58,27 @@ class Answered:
     asked_again: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of requests that have come together; those that are taken in are added."""
+
+    requests: dict[str, StoredRequest]
+    rules: Mapping[tuple[str, str], Rules]
+    prices: Prices
+
+
+async def look_up(uow: UnitOfWork, requests: Sequence[ActionRequest]) -> Known:
+    """Read everything that the requests need at once, and hold them until the transaction ends."""
+    ids = {one.id for one in requests}
+    await store.lock(uow.connection, ids)
+    found = await store.find_all(uow.connection, ids)
+    rules = await store.rules(uow.connection, {(one.action, one.customer) for one in requests}, uow.now())
+    registered = [one.registered.items for one in rules.values() if one.registered is not None]
+    items = chain.from_iterable([*(one.items for one in requests), *registered])
+    prices = await prices_of(uow.connection, {one.customer for one in requests}, items)
+    return Known(found, rules, prices)
+
+
 class Gate:
     """Decides requests, at once or after the customer's answer. ``staff_roles`` are those of the provider's people."""
 
@@ -68,24 +88,26 @@ class Gate:
         self._staff_roles = staff_roles
 
     async def request(self, uow: UnitOfWork, request: ActionRequest, *, correlation_id: str) -> None:
-        """Take a request in: decide it, or ask. The same request again changes nothing and repeats the decision.
+        """Take one request in: decide it, or ask. The same again changes nothing and repeats the decision.
 
         Raises:
             ConflictingRequestError: the id was used for something else.
             InvalidRequestError: it does not say what it adds to the bill, or names a variant that there is not.
         """
+        await self.take(uow, request, await look_up(uow, [request]), correlation_id=correlation_id)
+
+    async def take(self, uow: UnitOfWork, request: ActionRequest, known: Known, *, correlation_id: str) -> None:
+        """Take a request in, of which everything is known; raises as ``request`` does, before anything is changed."""
         digest = _digest(request)
-        await store.lock(uow.connection, request.id)
-        known = await store.find(uow.connection, request.id)
-        if known is not None:
-            if known.payload_sha256 != digest:
+        before = known.requests.get(request.id)
+        if before is not None:
+            if before.payload_sha256 != digest:
                 raise ConflictingRequestError(f"request id {request.id!r} was used with another content")
-            if known.decision is not None:
-                self._announce(uow, known)
+            if before.decision is not None:
+                self._announce(uow, before)
             return
-        rules = await store.rules(uow.connection, request.action, request.customer, uow.now())
-        items = items_of(request, rules)
-        quoted = await quote_for(uow.connection, request.customer, items, uow.now().date())
+        rules = known.rules[request.action, request.customer]
+        quoted = known.prices.quote(request.customer, items_of(request, rules), uow.now().date())
         new = StoredRequest(
             request=request,
             payload_sha256=digest,
@@ -101,13 +123,13 @@ class Gate:
         self._note(uow, Author(request.actor.id), "requested", request.id, {"action": request.action})
         step, reason = self._first_step(request, rules, quoted)
         if reason is not None:
-            known = _stepped(uow, new, step, reason)
-            await store.put(uow.connection, known, at=uow.now())
-            self._decided(uow, known)
+            decided = known.requests[request.id] = _stepped(uow, new, step, reason)
+            uow.collect(_put, (decided, uow.now()))
+            self._decided(uow, decided)
         elif quoted is not None:
-            minutes = rules.valid_minutes or self._valid_minutes
-            expires_at = uow.now() + timedelta(minutes=minutes)
-            await store.put(uow.connection, replace(_stepped(uow, new, step), expires_at=expires_at), at=uow.now())
+            expires_at = uow.now() + timedelta(minutes=rules.valid_minutes or self._valid_minutes)
+            asked = known.requests[request.id] = replace(_stepped(uow, new, step), expires_at=expires_at)
+            await store.put(uow.connection, [(asked, uow.now())])
             needed = confirmations_needed(quoted.quote, rules.two_above)
             labels = rules.registered.labels if rules.registered is not None else None
             terms = Terms(expires_at, needed, rules.other_person, labels)
@@ -167,7 +189,8 @@ class Gate:
         return Answered("declined")
 
     async def _confirmed(self, uow: UnitOfWork, known: StoredRequest, question: Confirmation, who: Author) -> Answered:
-        rules = await store.rules(uow.connection, known.request.action, known.request.customer, uow.now())
+        about = (known.request.action, known.request.customer)
+        rules = (await store.rules(uow.connection, [about], uow.now()))[about]
         # What was asked about is what the request said then; a registration may have been taken back since.
         items = known.request.items or items_of(known.request, rules)
         quoted = await quote_for(uow.connection, known.request.customer, items, uow.now().date())
@@ -234,41 +257,6 @@ class Gate:
             return
         self._note(uow, Author(by), said.outcome, said.request_id, {"detail": said.detail})
 
-    async def on_requested(self, uow: UnitOfWork, events: Sequence[Event[ActionRequest]]) -> None:
-        """``billable-actions.requested``."""
-        for event in events:
-            try:
-                with correlated(event.correlation_id):
-                    await self.request(uow, event.data, correlation_id=event.correlation_id)
-            except ConflictingRequestError as error:
-                uow.reject(event, f"conflict: {error}")
-            except InvalidRequestError as error:
-                uow.reject(event, str(error))
-
-    async def on_answered(self, uow: UnitOfWork, events: Sequence[Event[ConfirmationAnswered]]) -> None:
-        """``confirmations.answered``."""
-        for event in events:
-            said = event.data
-            try:
-                await self.answer(
-                    uow,
-                    said.confirmation_id,
-                    said.answer,
-                    by=said.answered_by,
-                    quote_sha256=said.quote_sha256,
-                    customer=said.customer,
-                )
-            except AnswerRefusedError as error:
-                uow.reject(event, str(error))
-
-    async def on_outcome(self, uow: UnitOfWork, events: Sequence[Event[ActionOutcome]]) -> None:
-        """``billable-actions.outcomes``."""
-        for event in events:
-            try:
-                await self.outcome(uow, event.data, by=event.source)
-            except OutcomeRefusedError as error:
-                uow.reject(event, str(error))
-
     async def _step(self, uow: UnitOfWork, known: StoredRequest, step: Step, reason: Reason | None = None) -> None:
         stepped = _stepped(uow, known, step, reason)
         if await store.step(uow.connection, stepped, known.state) and stepped.decision is not None:
@@ -304,6 +292,10 @@ class Gate:
 
     def _note(self, uow: UnitOfWork, who: Author, action: str, request_id: str, detail: dict[str, Any]) -> None:
         record(uow, who, Change(action, f"request:{request_id}", after=detail))
+
+
+async def _put(uow: UnitOfWork, taken: list[tuple[StoredRequest, datetime]]) -> None:
+    await store.put(uow.connection, taken)
 
 
 def _digest(request: ActionRequest) -> bytes:

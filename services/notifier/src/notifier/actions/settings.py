@@ -130,7 +130,7 @@ async def switch_is_on(connection: Any, customer_id: str, at: datetime, *, below
     customer = await customer_of(connection, customer_id)
     if customer is None or (below is not None and below not in customer.chain[1:]):
         raise UnknownCustomerError(f"there is no customer {customer_id!r}")
-    switch_on = (await store.rules(connection, "", customer_id, at)).switch_on
+    switch_on = (await store.rules(connection, [("", customer_id)], at))["", customer_id].switch_on
     return customer.imported if switch_on is None else switch_on
 
 

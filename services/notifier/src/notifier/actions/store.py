@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -46,18 +46,23 @@ def _amounts(value: str) -> dict[str, Decimal]:
     return {currency: parse_decimal(amount) for currency, amount in json.loads(value).items()}
 
 
-async def rules(connection: Connection, action: str, customer: str, at: datetime) -> Rules:
-    """What is said of the action and of the customer."""
-    row = await connection.fetchrow(_QUERIES["rules"], action, customer, at)
-    return Rules(
-        ticked=bool(row["ticked"]),
-        switch_on=row["switch_on"],
-        other_person=bool(row["other_person"]),
-        two_above=_amounts(row["two_above"]) if row["two_above"] is not None else {},
-        valid_minutes=row["valid_minutes"],
-        registered=_registered(row["labels"], row["items"]) if row["labels"] is not None else None,
-        glass_broken=row["glass_broken"],
-    )
+async def rules(
+    connection: Connection, about: Collection[tuple[str, str]], at: datetime
+) -> dict[tuple[str, str], Rules]:
+    """What is said of each action and customer of ``about``."""
+    named = [list(column) for column in zip(*about, strict=True)]
+    return {
+        (row["action"], row["customer"]): Rules(
+            ticked=bool(row["ticked"]),
+            switch_on=row["switch_on"],
+            other_person=bool(row["other_person"]),
+            two_above=_amounts(row["two_above"]) if row["two_above"] is not None else {},
+            valid_minutes=row["valid_minutes"],
+            registered=_registered(row["labels"], row["items"]) if row["labels"] is not None else None,
+            glass_broken=row["glass_broken"],
+        )
+        for row in await connection.fetch(_QUERIES["rules"], *named, at)
+    }
 
 
 async def ticked_actions(connection: Connection) -> list[dict[str, Any]]:
@@ -104,16 +109,24 @@ async def switch(connection: Connection, customer: str, *, on: bool, by: str, at
     await connection.execute(_QUERIES["switch"], customer, on, by, at)
 
 
-async def lock(connection: Connection, request_id: str) -> None:
-    """Work on a request alone until the transaction ends."""
-    await connection.execute(_QUERIES["lock_request"], request_id)
+async def lock(connection: Connection, request_ids: Iterable[str]) -> None:
+    """Work on requests alone until the transaction ends."""
+    # Always in the same order: of two who want the same ones, neither waits for the other for ever.
+    await connection.execute(_QUERIES["lock_requests"], sorted(request_ids))
 
 
 async def find(connection: Connection, request_id: str) -> StoredRequest | None:
     """A request that was taken in."""
-    row = await connection.fetchrow(_QUERIES["request"], request_id)
-    if row is None:
-        return None
+    return (await find_all(connection, [request_id])).get(request_id)
+
+
+async def find_all(connection: Connection, request_ids: Iterable[str]) -> dict[str, StoredRequest]:
+    """Those of the requests that were taken in, by id."""
+    rows = await connection.fetch(_QUERIES["requests"], list(request_ids))
+    return {row["id"]: _stored(row) for row in rows}
+
+
+def _stored(row: Mapping[str, Any]) -> StoredRequest:
     return StoredRequest(
         request=ActionRequest.model_validate_json(row["request"], extra="ignore"),
         payload_sha256=row["payload_sha256"],
@@ -129,23 +142,28 @@ async def find(connection: Connection, request_id: str) -> StoredRequest | None:
     )
 
 
-async def put(connection: Connection, known: StoredRequest, *, at: datetime) -> None:
-    """Take a request in."""
-    await connection.execute(
+async def put(connection: Connection, taken: Sequence[tuple[StoredRequest, datetime]]) -> None:
+    """Take requests in, each at its time."""
+    await connection.executemany(
         _QUERIES["put_request"],
-        known.request.id,
-        known.payload_sha256,
-        known.request.action,
-        known.request.customer,
-        known.request.model_dump_json(),
-        known.correlation_id,
-        at,
-        known.quote.model_dump_json() if known.quote is not None else None,
-        known.state.value,
-        known.decision,
-        known.reason,
-        known.decided_at,
-        known.expires_at,
+        [
+            (
+                known.request.id,
+                known.payload_sha256,
+                known.request.action,
+                known.request.customer,
+                known.request.model_dump_json(),
+                known.correlation_id,
+                at,
+                known.quote.model_dump_json() if known.quote is not None else None,
+                known.state.value,
+                known.decision,
+                known.reason,
+                known.decided_at,
+                known.expires_at,
+            )
+            for known, at in taken
+        ],
     )
 
 

@@ -28,14 +28,14 @@ UPDATE catalog_entity SET removed = true, source_partition = $2, source_offset =
 WHERE key = $1 AND (source_partition <> $2 OR source_offset < $3)
 
 -- name: chain
--- A customer and the organisations above it, nearest first.
-WITH RECURSIVE up (level, id) AS (
-    SELECT 0, id FROM organisation WHERE id = $1 AND NOT removed
+-- Customers, and the organisations above each, nearest first.
+WITH RECURSIVE up (customer, level, id) AS (
+    SELECT id, 0, id FROM organisation WHERE id = ANY ($1::text[]) AND NOT removed
     UNION ALL
-    SELECT up.level + 1, o.parent FROM up JOIN organisation o ON o.id = up.id WHERE o.parent IS NOT NULL AND up.level < 100
+    SELECT up.customer, up.level + 1, o.parent FROM up JOIN organisation o ON o.id = up.id WHERE o.parent IS NOT NULL AND up.level < 100
 )
-SELECT o.id, o.name, o.location, o.language, o.currency, o.imported
-FROM up JOIN organisation o ON o.id = up.id ORDER BY up.level
+SELECT up.customer, o.id, o.name, o.location, o.language, o.currency, o.imported
+FROM up JOIN organisation o ON o.id = up.id ORDER BY up.customer, up.level
 
 -- name: plans
 -- Everything the catalogue says of these plans, the published schemas of their services, and what is said of all plans.

@@ -71,12 +71,15 @@ async def remove_catalog_entity(connection: Connection, key: str, partition: int
     await connection.execute(_QUERIES["remove_catalog_entity"], key, partition, offset)
 
 
-async def customer(connection: Connection, customer_id: str) -> Customer | None:
-    """A customer with what it inherits from above; None if nobody told of it."""
-    rows = await connection.fetch(_QUERIES["chain"], customer_id)
-    if not rows:
-        return None
+async def customers(connection: Connection, customer_ids: Iterable[str]) -> dict[str, Customer]:
+    """Those of the customers that somebody told of, each with what it inherits from above."""
+    chains: dict[str, list[Any]] = {}
+    for row in await connection.fetch(_QUERIES["chain"], list(customer_ids)):
+        chains.setdefault(row["customer"], []).append(row)
+    return {name: _customer(rows) for name, rows in chains.items()}
 
+
+def _customer(rows: list[Any]) -> Customer:
     def nearest(column: str) -> str | None:
         return next((row[column] for row in rows if row[column] is not None), None)
 
