@@ -192,6 +192,17 @@ async def test_a_report_is_cancelled_before_and_while_it_is_made(
     assert (refused.status_code, refused.json()["title"]) == (409, "The report is finished")
 
 
+async def test_what_others_asked_for_is_not_ones_to_cancel(http: httpx.AsyncClient, pool: Any) -> None:
+    async with pool.acquire() as one:
+        await one.execute("SELECT pg_advisory_lock(hashtext('report_builder.report'), hashtext('theirs'))")
+        await ask(http, "provider", report_id="theirs", organisation="acme")
+        refused = await http.post("/v1/reports/theirs/cancel", headers=as_("acme"))
+        assert (refused.status_code, refused.json()["title"]) == (403, "It is not yours")
+        assert (await http.get("/v1/reports/theirs", headers=as_("acme"))).json()["state"] == "requested"
+        assert (await http.post("/v1/reports/theirs/cancel", headers=as_("provider"))).status_code == 200
+        await one.execute("SELECT pg_advisory_unlock_all()")
+
+
 async def test_a_render_ends_when_its_report_is_cancelled(
     http: httpx.AsyncClient, warehouse: Any, make_batch: Any, make_line: Any
 ) -> None:

@@ -264,6 +264,34 @@ async def test_a_message_whose_sender_died_is_sent_by_another(
     assert receiver.taken[0][0]["webhook-id"] == "event-1"
 
 
+async def test_a_defect_does_not_end_the_telling(
+    empty: None,  # noqa: ARG001
+    pool: asyncpg.Pool[asyncpg.Record],
+    units_of_work: Any,
+) -> None:
+    taken = asyncio.Event()
+    tried: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        tried.append(request.content)
+        if len(tried) == 1:
+            raise RuntimeError("a defect")
+        taken.set()
+        return httpx.Response(204)
+
+    hook = Webhook("erp", "http://127.0.0.1:1/", SECRET, ("report.ready",))
+    hooks = Webhooks([hook], pool=pool, clock=SystemClock(), keep_days=1, transport=httpx.MockTransport(answer))
+    task = asyncio.create_task(hooks.run())
+    for number in (1, 2):
+        async with units_of_work("test") as uow:
+            await hooks.tell(uow, "report.ready", f"event-{number}", {"report_id": str(number)}, frozenset())
+    async with asyncio.timeout(30):
+        await taken.wait()
+    hooks.stop()
+    await task
+    assert [b'"1"' in tried[0], b'"2"' in tried[-1]] == [True, True]
+
+
 def test_the_waits_grow_and_end() -> None:
     waits = [next_try(attempts, NOW) for attempts in range(1, len(RETRY_SECONDS) + 2)]
     assert waits[0] == NOW + timedelta(seconds=5)

@@ -26,6 +26,7 @@ from report_builder.reports.model import (
     KINDS,
     Asker,
     FinishedReportError,
+    OthersReportError,
     ProvidersReportError,
     RefusedRequestError,
     RepeatedRequestError,
@@ -190,6 +191,8 @@ def reports_router(
                 await service.cancel(uow, report_id, asker_of(who), why)
         except UnknownReportError as error:
             raise ProblemError(404, "Unknown report", str(error)) from None
+        except OthersReportError as error:
+            raise ProblemError(403, "It is not yours", str(error)) from None
         except FinishedReportError as error:
             raise ProblemError(409, "The report is finished", str(error)) from None
         return _view(await _find(service, report_id, who))

@@ -76,6 +76,10 @@ class UnknownOrganisationError(LookupError):
     """There is no such organisation at or below the asker's."""
 
 
+class OthersReportError(ValueError):
+    """It may be seen, and was asked for by somebody who is not bound to the same organisation."""
+
+
 class FinishedReportError(ValueError):
     """It is too late to cancel."""
 

@@ -50,6 +50,8 @@ class Retention:
                 await self.let_go()
             except (*DATABASE_ERRORS, *STORE_ERRORS) as error:
                 log.warning("retention_waits", error=f"{type(error).__name__}: {error}")
+            except Exception:
+                log.exception("retention_broke")
             await asyncio.sleep(LOOK_SECONDS)
 
     async def let_go(self) -> int:

@@ -23,6 +23,7 @@ from report_builder.reports.model import (
     Asker,
     Facts,
     FinishedReportError,
+    OthersReportError,
     Outcome,
     Part,
     PinnedBatch,
@@ -133,9 +134,12 @@ class ReportService:
 
         Raises:
             UnknownReportError: the asker sees none under this id.
+            OthersReportError: he sees it, and it is not his to stop.
             FinishedReportError: it is ready, or has failed.
         """
         report = _seen(await store.lock(uow.connection, report_id), report_id, asker.organisation)
+        if asker.organisation is not None and report.asker.organisation != asker.organisation:
+            raise OthersReportError(f"report {report_id!r} was asked for by somebody else")
         if report.state == "cancelled":
             return
         if report.state in FINISHED:

@@ -158,6 +158,10 @@ class Schedules:
                 log.warning("schedules_wait", error=f"{type(error).__name__}: {error}")
                 await backoff.wait()
                 continue
+            except Exception:  # a defect must not end the asking unheard: it is undone, logged and tried again
+                log.exception("schedules_broke")
+                await backoff.wait()
+                continue
             backoff.reset()
             left = LOOK_SECONDS if due is None else max(0.0, (due - self._clock.now()).total_seconds())
             with suppress(TimeoutError):

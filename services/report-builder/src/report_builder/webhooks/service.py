@@ -133,6 +133,10 @@ class Webhooks:
                 log.warning("webhook_waits", webhook=webhook.name, error=f"{type(error).__name__}: {error}")
                 await backoff.wait()
                 continue
+            except Exception:  # a defect met by one message must not end the telling; its lease lets it be tried again
+                log.exception("webhook_broke", webhook=webhook.name)
+                await backoff.wait()
+                continue
             backoff.reset()
             if due is None:
                 with suppress(TimeoutError):
@@ -162,6 +166,8 @@ class Webhooks:
                     await store.forget(connection, self._clock.now() - timedelta(days=self._keep_days))
             except TRANSIENT_ERRORS as error:
                 log.warning("webhook_retention_waits", error=f"{type(error).__name__}: {error}")
+            except Exception:
+                log.exception("webhook_retention_broke")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), FORGET_SECONDS)
 
